@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: keys, account ids, recovery phrase, sealing and onion ciphers.  No I/O, no clock, no network words."""

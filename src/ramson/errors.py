@@ -1,0 +1,28 @@
+"""The family of errors: one root, two branches.
+
+A *local* error is the caller's mistake and says what to change; a *remote* error is a peer's and says
+who and what.  Every error may carry a remedy: one sentence a person can act on.  No error text holds
+a key, a message, a passphrase or the address of a user.
+"""
+
+from __future__ import annotations
+
+
+class RamsonError(Exception):
+    """Root of all errors raised on purpose by this package."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class LocalError(RamsonError):
+    """The caller asked for something that cannot be; the message says what to change."""
+
+
+class RemoteError(RamsonError):
+    """A peer, a server or the network did not do its part."""
+
+
+class ParseError(RemoteError):
+    """Bytes from outside are not what the protocol allows; the message names the field or rule broken."""

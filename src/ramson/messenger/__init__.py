@@ -1,0 +1,1 @@
+"""An account: encrypted store, outbox, inbox and the `Client` facade."""

@@ -1,0 +1,1 @@
+"""A service node: storage API, onion relay, mailbox database, replication."""

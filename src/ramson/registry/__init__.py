@@ -1,0 +1,1 @@
+"""Who is in the network: the node list and the seed service."""

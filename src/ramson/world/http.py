@@ -1,0 +1,124 @@
+"""HTTP as both worlds speak it: requests and replies as frozen values, and what can go wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from ramson.errors import RemoteError
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A host (name or address) and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request.  Header names are lower case.  `peer` is the caller's address as the listener saw it."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    peer: str = ""
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One reply.  Header names are lower case when it came from a peer; a listener sends them as given."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+# A handler may answer at once or later; the first way costs no task.
+HttpHandler = Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What a listener tolerates before a handler is asked.
+
+    `max_body` is in bytes; a larger announced length is answered at once with 413 `too_large` and the
+    connection is closed.  For targets in `bodyless` the body is thrown away unread and never refused.
+    Times are seconds: `head_timeout` for a whole request head, `body_timeout` for a whole body,
+    `idle_timeout` between requests of one connection.  `max_head` is in bytes.
+    """
+
+    max_body: int = 10 * 1024 * 1024
+    max_head: int = 16 * 1024
+    max_connections: int = 10_000
+    head_timeout: float = 10.0
+    body_timeout: float = 60.0
+    idle_timeout: float = 75.0
+    bodyless: frozenset[str] = frozenset()
+    server: str = ""
+    too_large: str = "Request body too large"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A listener's certificate chain and private key, both PEM."""
+
+    certificate: bytes
+    private_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a client trusts the server it dials.
+
+    With `pins` (SHA-256 digests of a SubjectPublicKeyInfo) only a certificate with one of those keys is
+    accepted.  Otherwise `verify` asks for a chain to a public authority and the right name; without
+    either, any certificate will do, as between nodes, where identity comes from onion encryption.
+    """
+
+    pins: frozenset[bytes] = frozenset()
+    verify: bool = False
+    server_name: str = ""
+
+
+class Stage(StrEnum):
+    """How far an outgoing request came before it failed."""
+
+    NAME = "name"
+    CONNECT = "connect"
+    TLS = "tls"
+    REPLY = "reply"
+    TIMEOUT = "timeout"
+
+
+class NetError(RemoteError):
+    """A request did not reach its server or no proper reply came back; `stage` says how far it got."""
+
+    def __init__(self, stage: Stage, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.stage = stage
+
+
+class Listener(Protocol):
+    """Something that accepts connections until it is closed."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens, with the port that was really bound."""
+        ...
+
+    async def close(self) -> None:
+        """Accept no more, let requests in progress finish, close the connections."""
+        ...

@@ -1,0 +1,1 @@
+"""A world in virtual time: one event loop, an in-memory network, one seed."""

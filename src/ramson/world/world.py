@@ -1,0 +1,102 @@
+"""What a `World` is made of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ramson.crypto.keys import X25519KeyPair
+from ramson.world.http import (
+    Certificate,
+    Endpoint,
+    HttpHandler,
+    HttpLimits,
+    HttpRequest,
+    HttpResponse,
+    Listener,
+    Tls,
+)
+from ramson.world.peers import Command, PeerLink
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """What time it is.  To wait, use `asyncio.sleep`."""
+
+    def now(self) -> int:
+        """Wall time in Unix milliseconds.  It may jump and may be wrong."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+        ...
+
+
+class Disk(Protocol):
+    """Where blocking work is done.  One `Disk` runs one piece of work at a time, in the order given."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` off the event loop and return what it returns or raise what it raises."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was given and stop."""
+        ...
+
+
+class Net(Protocol):
+    """The network: the only thing that opens sockets."""
+
+    async def request(
+        self,
+        endpoint: Endpoint,
+        request: HttpRequest,
+        *,
+        tls: Tls | None,
+        timeout: float,
+        max_reply: int = 16 * 1024 * 1024,
+    ) -> HttpResponse:
+        """Send one HTTP/1.1 request, keeping connections for reuse, and return the reply.
+
+        `timeout` (seconds) covers everything from name to last byte.  No redirect is followed.
+        A reply over `max_reply` bytes is refused.  Raises NetError.
+        """
+        ...
+
+    async def listen(
+        self, endpoint: Endpoint, handler: HttpHandler, *, certificate: Certificate | None, limits: HttpLimits
+    ) -> Listener:
+        """Serve HTTP (with a certificate: HTTPS) at `endpoint`; port 0 takes a free one."""
+        ...
+
+    async def link(
+        self,
+        identity: X25519KeyPair,
+        commands: Mapping[str, Command],
+        *,
+        listen: Endpoint | None,
+        max_message: int = 10 * 1024 * 1024,
+    ) -> PeerLink:
+        """An OxenMQ endpoint with this key, listening at `listen` if given, serving `commands`."""
+        ...
+
+    async def close(self) -> None:
+        """Close idle client connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Time, randomness, blocking work and the network, handed to everything above this room.
+
+    `entropy` is a `random.Random`: in the real world a `SystemRandom`, fit for keys; in the simulated
+    world a generator seeded by the run.  `disk` makes a new, independent `Disk`.
+    """
+
+    clock: Clock
+    entropy: random.Random
+    net: Net
+    disk: Callable[[], Disk]
