@@ -1,0 +1,42 @@
+# Every target makes what it needs: on a fresh Debian machine with python3 (3.11 or later), venv and make,
+# nothing else has to be typed first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: demo test bench lint format cover docs clean
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ramson needs Python 3.11 or later (set PYTHON=…)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "making a virtual environment failed: on Debian, apt install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[node,dev]'
+	@touch $@
+
+demo: $(READY)  ## a real network on this machine: two people, twelve nodes, two of them killed
+	$(BIN)/ramson demo
+
+test: $(READY)  ## every test, as the CI runs it
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/python tests/vectors/run.py tests/vectors/*.json*
+
+bench: $(READY)  ## tables of CPU time per operation; nothing asserts a time
+	$(BIN)/python bench/run.py
+
+lint: $(READY)  ## style, types and the walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+cover: $(READY)  ## line and branch coverage of the quick tests
+	$(BIN)/python -m pytest -n $(JOBS) -m "not e2e and not sim" --cov --cov-report=term
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
