@@ -1,0 +1,187 @@
+"""The one writer of the mailbox: everything that waits becomes one transaction.
+
+Theory of operation.  A transaction costs one fsync however much it holds, so operations that arrive while
+the disk is busy are gathered and committed together.  The statements of light operations run on the
+event loop (tens of microseconds each, into SQLite's memory); only COMMIT, which waits for the disk, goes
+to `Disk`.  Running every statement on the disk's thread was measured to be slower: SQLite gives the
+interpreter lock back at each statement, and a busy event loop takes up to 5 ms to hand it over again.
+Heavy operations (sweeps, hand-overs) go to the disk as a whole.
+
+An operation is acknowledged after COMMIT and never before.  When one operation of a group fails, the group
+is rolled back and each is tried alone, so that nobody fails for another's fault.  When COMMIT fails, all of
+the group fail.  A damaged file is not written to again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from ramson.node.mailbox.errors import MailboxError, MailboxFull, explain, is_damage
+from ramson.node.mailbox.schema import BUSY_MS
+from ramson.world import Clock, Disk
+
+T = TypeVar("T")
+
+MAX_GROUP: Final = 256  # operations in one transaction
+SLOW_SECONDS: Final = 2.0  # a transaction that takes longer is worth a line in the log
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Operation:
+    """Something to be done in a transaction, and the future of whoever waits for it."""
+
+    work: Callable[[apsw.Connection], Any]
+    adds: int
+    heavy: bool
+    done: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """In the place of an operation's result."""
+
+    error: Exception
+
+
+class Writer:
+    """Gathers operations into transactions on `db`, which it owns, as it does `disk`."""
+
+    def __init__(self, db: apsw.Connection, disk: Disk, clock: Clock, max_bytes: int) -> None:
+        self._db = db
+        self._disk = disk
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._page_size = int(db.pragma("page_size"))
+        self._waiting: deque[_Operation] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._refusal = ""  # why nothing more is taken
+
+    def submit(self, work: Callable[[apsw.Connection], T], *, adds: int = 0, heavy: bool = False) -> asyncio.Future[T]:
+        """Queue `work` and return the future of its result, which comes when it is on the disk.
+
+        `adds` is the number of bytes it may add to the database: with it the size limit is kept
+        (MailboxFull).  The future raises MailboxError.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        if self._refusal:
+            done.set_exception(MailboxError(self._refusal))
+            return done
+        self._waiting.append(_Operation(work, adds, heavy, done))
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._drain(), name="mailbox writer")
+        return done
+
+    def used_bytes(self) -> int:
+        """Bytes of the database that hold something."""
+        pages = int(self._db.pragma("page_count")) - int(self._db.pragma("freelist_count"))
+        return pages * self._page_size
+
+    async def close(self) -> None:
+        """Finish what was submitted, take no more, and close the connection and the disk."""
+        self._refusal = self._refusal or "the mailbox is closed"
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        await self._disk.run(self._db.close)
+        await self._disk.close()
+
+    async def _drain(self) -> None:
+        group: list[_Operation] = []
+        try:
+            while self._waiting:
+                group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_GROUP))]
+                began = self._clock.monotonic()
+                await self._write(group)
+                took = self._clock.monotonic() - began
+                if took > SLOW_SECONDS:
+                    log.warning("slow mailbox disk: a write took %.0f ms, operations=%d", took * 1000, len(group))
+        except BaseException:
+            # Cancelled from outside: a transaction may be open and its COMMIT running.
+            self._refusal = "the mailbox stopped writing; restart the node"
+            for operation in (*group, *self._waiting):
+                operation.done.cancel()
+            self._waiting.clear()
+            raise
+
+    async def _write(self, group: Sequence[_Operation]) -> None:
+        try:
+            outcomes = await self._transact(group)
+        except Exception as error:
+            self._roll_back()
+            cause = error.cause if isinstance(error, _CommitFailed) else error
+            if isinstance(cause, apsw.Error) and is_damage(cause):
+                self._refusal = str(explain(cause))
+            elif len(group) > 1 and error is cause:
+                for operation in group:
+                    await self._write([operation])
+                return
+            log.exception("mailbox write failed, operations=%d", len(group))
+            outcomes = [_Failed(explain(cause) if isinstance(cause, apsw.Error) else cause) for _ in group]
+        for operation, outcome in zip(group, outcomes, strict=True):
+            if operation.done.done():
+                continue  # whoever waited has gone
+            if isinstance(outcome, _Failed):
+                operation.done.set_exception(outcome.error)
+            else:
+                operation.done.set_result(outcome)
+
+    async def _transact(self, group: Sequence[_Operation]) -> list[Any]:
+        if any(operation.heavy for operation in group):
+            return await self._disk.run(partial(self._apply_patiently, group))
+        try:
+            outcomes = self._apply(group)
+        except apsw.BusyError:
+            return await self._disk.run(partial(self._apply_patiently, group))
+        await self._disk.run(self._commit)
+        return outcomes
+
+    def _apply_patiently(self, group: Sequence[_Operation]) -> list[Any]:
+        """Do the whole transaction, waiting for another process's lock; for the disk's thread."""
+        self._db.set_busy_timeout(BUSY_MS)
+        try:
+            outcomes = self._apply(group)
+            self._commit()
+        finally:
+            self._db.set_busy_timeout(0)
+        return outcomes
+
+    def _apply(self, group: Sequence[_Operation]) -> list[Any]:
+        """Begin a transaction and do the operations in it; one that does not fit gets MailboxFull instead."""
+        self._db.execute("BEGIN IMMEDIATE")
+        room = self._max_bytes - self.used_bytes() if any(operation.adds for operation in group) else 0
+        outcomes: list[Any] = []
+        for operation in group:
+            if operation.adds > room:
+                outcomes.append(_Failed(MailboxFull("database full", remedy="raise the node's mailbox size")))
+            else:
+                room -= operation.adds
+                outcomes.append(operation.work(self._db))
+        return outcomes
+
+    def _commit(self) -> None:
+        try:
+            self._db.execute("COMMIT")
+        except apsw.Error as error:
+            raise _CommitFailed(error) from error
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # SQLite itself rolls back on some errors
+            self._db.execute("ROLLBACK")
+
+
+class _CommitFailed(apsw.Error):
+    """COMMIT raised `cause`."""
+
+    def __init__(self, cause: apsw.Error) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
