@@ -93,6 +93,20 @@ def test_any_bytes_at_all_are_opened_or_refused(enc_type, ciphertext):
         assert enc_type is EncType.AES_CBC  # unauthenticated: a random last block can have valid padding
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda sealed: sealed[:-1], id="part of a block"),
+        pytest.param(lambda sealed: sealed[:-16], id="padding cut off"),
+        pytest.param(lambda sealed: sealed[:-17] + bytes([sealed[-17] ^ 0x80]) + sealed[-16:], id="bad padding"),
+    ],
+)
+def test_aes_cbc_refuses_what_is_not_whole_blocks_with_padding(damage):
+    client, node = both_ends(EncType.AES_CBC)
+    with pytest.raises(ParseError, match="padding"):
+        node.decrypt(damage(client.encrypt(bytes(32), bytes(16))))
+
+
 def test_an_xchacha20_request_may_be_answered_in_aes_gcm_but_not_asked_so():
     client, _ = both_ends(EncType.XCHACHA20)
     _, gcm_node = both_ends(EncType.AES_GCM)

@@ -1,8 +1,8 @@
 """Blinded ids, by which a community knows its members, and messages between them.
 
 A community must not learn account ids, so a member appears under a key multiplied by a factor that
-depends on the community.  Both ends of a message reach the same secret, each from his own scalar and the
-other's blinded key; inside, the sender shows his real key, and the receiver checks that it blinds to the
+depends on the community.  Both ends of a message reach the same secret, each from its own scalar and the
+other's blinded key; inside, the sender shows the real key, and the receiver checks that it blinds to the
 id the message came from.
 
     kind  factor                                           blinded key          shared secret of a with jB
@@ -49,7 +49,7 @@ def blinded_id(ed25519_public: bytes, server_public: bytes, prefix: int) -> Acco
 
 
 def encrypt(sender: Ed25519KeyPair, server_public: bytes, recipient: AccountId, message: bytes, nonce: bytes) -> bytes:
-    """Return a message to a blinded id; the sender appears under his blinded id of the same kind.
+    """Return a message to a blinded id; the sender appears under a blinded id of the same kind.
 
     `nonce` is 24 random bytes.  Raises NotBlinded, KeySizeError, and ParseError for an invalid recipient.
     """

@@ -93,15 +93,14 @@ class LayerCipher:
         """
         if len(ciphertext) < _MIN_CIPHERTEXT[self.enc_type]:
             raise ParseError("the ciphertext is too short")
-        if self.enc_type is EncType.XCHACHA20:
-            try:
-                return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-                    ciphertext[24:], None, ciphertext[:24], self._key
-                )
-            except exceptions.CryptoError:
-                raise ParseError("the ciphertext does not authenticate") from None
-        if self.enc_type is EncType.AES_GCM:
-            return _open_gcm(self._key, ciphertext)
+        try:
+            if self.enc_type is EncType.XCHACHA20:
+                nonce, sealed = ciphertext[:24], ciphertext[24:]
+                return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, None, nonce, self._key)
+            if self.enc_type is EncType.AES_GCM:
+                return AESGCM(self._key).decrypt(ciphertext[:12], ciphertext[12:], None)
+        except (exceptions.CryptoError, InvalidTag):
+            raise ParseError("the ciphertext does not authenticate") from None
         return _open_cbc(self._key, ciphertext)
 
     def decrypt_reply(self, ciphertext: bytes) -> bytes:
@@ -111,7 +110,7 @@ class LayerCipher:
         try:
             return self.decrypt(ciphertext)
         except ParseError:
-            return _open_gcm(_gcm_key(self._shared), ciphertext)
+            return _layer_gcm(self._shared).decrypt(ciphertext)
 
 
 def client_cipher(enc_type: EncType, ephemeral: X25519KeyPair, node_x25519: bytes) -> LayerCipher:
@@ -127,20 +126,13 @@ def node_cipher(enc_type: EncType, own: X25519KeyPair, ephemeral_public: bytes) 
 def _layer(enc_type: EncType, shared: bytes, client: bytes, node: bytes) -> LayerCipher:
     if enc_type is EncType.XCHACHA20:
         return LayerCipher(enc_type, shared, hashlib.blake2b(shared + client + node, digest_size=32).digest())
-    return LayerCipher(enc_type, shared, _gcm_key(shared) if enc_type is EncType.AES_GCM else shared)
+    if enc_type is EncType.AES_GCM:
+        return _layer_gcm(shared)
+    return LayerCipher(enc_type, shared, shared)
 
 
-def _gcm_key(shared: bytes) -> bytes:
-    return hmac.digest(b"LOKI", shared, "sha256")
-
-
-def _open_gcm(key: bytes, ciphertext: bytes) -> bytes:
-    if len(ciphertext) < _MIN_CIPHERTEXT[EncType.AES_GCM]:
-        raise ParseError("the ciphertext is too short")
-    try:
-        return AESGCM(key).decrypt(ciphertext[:12], ciphertext[12:], None)
-    except InvalidTag:
-        raise ParseError("the ciphertext does not authenticate") from None
+def _layer_gcm(shared: bytes) -> LayerCipher:
+    return LayerCipher(EncType.AES_GCM, shared, hmac.digest(b"LOKI", shared, "sha256"))
 
 
 def _open_cbc(key: bytes, ciphertext: bytes) -> bytes:

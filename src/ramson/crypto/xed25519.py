@@ -1,7 +1,7 @@
 """XEd25519: Ed25519 signatures made with an X25519 key.
 
 An X25519 public key is half of a point: the matching Ed25519 key is known but for its sign, which is
-taken as positive; the signer negates his scalar where that is not so.  Spec: identity.md (key material);
+taken as positive; the signer negates the scalar where that is not so.  Spec: identity.md (key material);
 vectors, family identity.
 """
 
