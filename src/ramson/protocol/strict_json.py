@@ -60,6 +60,11 @@ def encode(value: Any) -> bytes:
     return _encode(value)
 
 
+def encode_in_order(value: Any) -> bytes:
+    """Write JSON without blanks, with keys in the order given."""
+    return msgspec.json.encode(value)
+
+
 def _decode_deep(text: str) -> Any:
     root: list[Any] = []
     container: list[Any] | dict[str, Any] = root
