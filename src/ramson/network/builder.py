@@ -1,0 +1,102 @@
+"""Keeps two paths standing: gets a list when there is none, finds guards, builds behind them, and tries again.
+
+All choices are `routing`'s; here are only the tests of guards and the pauses.  Spec: bootstrap-and-paths.md §2.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ramson.network.directory import Directory
+from ramson.network.entry import Entry
+from ramson.network.errors import NetworkError, NoPath
+from ramson.network.routing import Routing
+from ramson.network.trace import GuardTested, Trace
+from ramson.protocol.nodes import NodeRecord
+
+BATCH = 2  # guards tested at a time
+ROUNDS = 6
+QUICK_TRIES = 4  # a second apart; then the pauses double
+PAUSE = 1.0  # seconds
+LONGEST_PAUSE = 60.0
+
+
+class PathBuilder:
+    """Builds what paths are missing whenever it is woken, until it is cancelled.
+
+    `trouble` is told, in words for a person, what stands in the way, and the empty text when nothing does.
+    """
+
+    def __init__(
+        self, entry: Entry, directory: Directory, routing: Routing, *, trouble: Callable[[str], None], trace: Trace
+    ) -> None:
+        self._entry = entry
+        self._directory = directory
+        self._routing = routing
+        self._trouble = trouble
+        self._trace = trace
+        self._wanted = asyncio.Event()
+        self._doubtful = False  # the list is not worth another try: too few of its nodes answered
+
+    def wake(self) -> None:
+        """Say that a path may be missing."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._build()
+            except NetworkError as error:
+                failures += 1
+                pause = PAUSE if failures < QUICK_TRIES else min(LONGEST_PAUSE, PAUSE * 2.0 ** (failures - QUICK_TRIES))
+                self._trouble(f"{error}; trying again in {pause:.0f} s. {error.remedy}")
+                await asyncio.sleep(pause)
+                continue
+            failures = 0
+            self._trouble("")
+            await self._wanted.wait()
+            self._wanted.clear()
+
+    async def _build(self) -> None:
+        """Build what is missing.  Raises NoSeeds and NoPath; paths already built stay."""
+        if not self._routing.missing:
+            return
+        if self._doubtful or not self._routing.usable:
+            await self._directory.load_from_seeds()
+            self._doubtful = False
+        if not self._routing.usable:
+            raise NoPath("The list of nodes is too short or too uniform to build a path from")
+        await self._test(self._routing.idle_guards)
+        tested: list[bytes] = []
+        for _ in range(ROUNDS):
+            if not self._routing.missing:
+                break
+            candidates = self._routing.guard_candidates(BATCH, beside=tested)
+            tested.extend(node.ed25519 for node in candidates)
+            await self._test(candidates)
+        if self._routing.paths:
+            # Only now that another node could be reached is one that could not be worth forgetting.
+            self._routing.remember_guards(())
+        if self._routing.missing:
+            self._doubtful = True
+            raise NoPath(
+                "Only one path can be built: too few of the network's nodes answer"
+                if self._routing.paths
+                else "None of the nodes tried as a first step answers"
+            )
+
+    async def _test(self, nodes: Sequence[NodeRecord]) -> None:
+        """Test some nodes at once and build behind each that answers, as soon as it does."""
+
+        async def test(node: NodeRecord) -> None:
+            good = await self._entry.test(node)
+            self._trace(GuardTested(node, good))
+            if good and self._routing.missing:
+                self._routing.build(node)
+
+        async with asyncio.TaskGroup() as group:
+            for node in nodes:
+                group.create_task(test(node), name="guard test")

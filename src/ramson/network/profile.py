@@ -1,0 +1,120 @@
+"""Which network to join: its seeds, how they prove themselves, and how varied a path has to be.
+
+Constants and frozen values only.  Spec: bootstrap-and-paths.md §2.1, §2.2 *Minimum*, §2.3.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ramson.errors import LocalError
+from ramson.protocol.network_file import NetworkFile, NodeState
+from ramson.protocol.nodes import NodeRecord
+from ramson.world import Endpoint, Tls
+
+PUBLIC_MIN_POOL = 9  # the pool must exceed 2·(1+3)
+PRIVATE_MIN_POOL = 4  # one path and a destination off it
+
+_DEFAULT_PORT = {"https": 443, "http": 80}
+
+
+class BadSeedUrl(LocalError):
+    """The address of a seed cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedUrl:
+    """Where a seed answers JSON-RPC, and the SHA-256 digests of the public keys its certificate may have.
+
+    An https seed without pins is believed with any certificate, which only a network on one machine can afford.
+    """
+
+    url: str
+    pins: frozenset[bytes] = frozenset()
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            fine = parts.scheme in _DEFAULT_PORT and parts.hostname and parts.port != 0 and not parts.username
+        except ValueError:
+            fine = False
+        if not fine:
+            raise BadSeedUrl(f"not the URL of a seed: {self.url!r}", remedy="Write https://host:port/json_rpc.")
+
+    @classmethod
+    def pinned(cls, url: str, *pins: str) -> SeedUrl:
+        """Make a seed whose pins are given in base64."""
+        return cls(url, frozenset(binascii.a2b_base64(pin, strict_mode=True) for pin in pins))
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return Endpoint(parts.hostname or "", parts.port or _DEFAULT_PORT[parts.scheme])
+
+    @property
+    def target(self) -> str:
+        """The path to POST to."""
+        return urlsplit(self.url).path or "/json_rpc"
+
+    @property
+    def tls(self) -> Tls | None:
+        """How its certificate is checked; None for plain http."""
+        return Tls(pins=self.pins) if urlsplit(self.url).scheme == "https" else None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkProfile:
+    """One network as a client has to know it.
+
+    `diversity` is the IPv4 prefix length within which the hops of a path must differ (None: no rule), `min_pool` the
+    number of nodes and of subnets below which no path is built.  `bundled` nodes are used when no seed answers.
+    """
+
+    name: str
+    seeds: tuple[SeedUrl, ...]
+    testnet: bool = False
+    diversity: int | None = 24
+    min_pool: int = PUBLIC_MIN_POOL
+    bundled: tuple[NodeRecord, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """A name for what is cached from this network, so that no other network's cache is taken for it."""
+        lines: Iterable[str] = (f"{seed.url} {','.join(sorted(pin.hex() for pin in seed.pins))}" for seed in self.seeds)
+        nodes = (node.ed25519.hex() for node in self.bundled)
+        text = "\n".join([str(self.testnet), *lines, *nodes])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @classmethod
+    def from_file(cls, file: NetworkFile, *, name: str = "private") -> NetworkProfile:
+        """Describe a network of one's own.
+
+        With seeds in the file the nodes come from them, as on the public network; without, the file's own active
+        nodes are the list.  A `diversity` of 0 switches the rule off, for nodes that share one address.
+        """
+        seeds = tuple(SeedUrl(seed.url, frozenset([seed.pin] if seed.pin else [])) for seed in file.seeds)
+        nodes = tuple(node.record for node in file.nodes if node.state is NodeState.ACTIVE)
+        return cls(
+            name=name,
+            seeds=seeds,
+            testnet=file.testnet,
+            diversity=file.diversity or None,
+            min_pool=PRIVATE_MIN_POOL,
+            bundled=() if seeds else nodes,
+        )
+
+
+MAINNET = NetworkProfile(
+    name="mainnet",
+    seeds=(
+        SeedUrl.pinned("https://seed1.getsession.org:4443/json_rpc", "mlYTXvkmIEYcpswANTpnBwlz9Cswi0py/RQKkbdQOZQ="),
+        SeedUrl.pinned("https://seed2.getsession.org:4443/json_rpc", "ZuUxe4wopBR83Yy5fePPNX0c00BnkQCu/49oapFpB0k="),
+        SeedUrl.pinned("https://seed3.getsession.org:4443/json_rpc", "4xe+8k1NjxerVTjUsWlZJNKt3PA7Y31pUls2tHYippA="),
+    ),
+)
+TESTNET = NetworkProfile(name="testnet", seeds=(SeedUrl("http://seed2.getsession.org:38157/json_rpc"),), testnet=True)

@@ -1,0 +1,126 @@
+"""What the network tells a listener about itself while it works: frozen events, no account ids, no contents.
+
+A trace is any callable that takes an event.  It is called in the middle of things: it must be quick and
+must not raise.  Used to show a path hop by hop, and by tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ramson.network.failures import Failure
+from ramson.network.paths import Path
+from ramson.protocol.nodes import NodeRecord
+
+
+class Source(StrEnum):
+    """Where a list of nodes came from."""
+
+    CACHE = "cache"
+    SEEDS = "seeds"
+    NODES = "nodes"
+    BUNDLED = "bundled"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedFailed:
+    """A seed did not give a list."""
+
+    host: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoaded:
+    """There is a new list of `count` nodes."""
+
+    source: Source
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardTested:
+    """A candidate for the first position was asked directly."""
+
+    node: NodeRecord
+    good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HopChosen:
+    """A node was chosen for a position (1 is the guard) of a path that is being built."""
+
+    position: int
+    node: NodeRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PathBuilt:
+    """A path is ready for use."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PathPatched:
+    """A node left a path and another was appended; the guard stayed."""
+
+    before: Path
+    after: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PathDropped:
+    """A path is no longer used, and why."""
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDropped:
+    """A node left the pool, and why."""
+
+    node: NodeRecord
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSent:
+    """An onion request went out; `what` names its methods, `destination` is a node's address or a server's host."""
+
+    number: int
+    path: Path
+    destination: str
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered:
+    """The reply to request `number` came after `elapsed_ms`; `failure` is None when it was a proper one."""
+
+    number: int
+    path: Path
+    elapsed_ms: int
+    failure: Failure | None
+
+
+Event = (
+    SeedFailed
+    | PoolLoaded
+    | GuardTested
+    | HopChosen
+    | PathBuilt
+    | PathPatched
+    | PathDropped
+    | NodeDropped
+    | RequestSent
+    | RequestAnswered
+)
+Trace = Callable[[Event], None]
+
+
+def no_trace(_event: Event) -> None:
+    """Tell nobody."""

@@ -1,0 +1,329 @@
+"""Pool, guards, paths and swarms together: what each outcome does to them, and what always holds."""
+
+import random
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ramson.network.failures import Failure
+from ramson.network.paths import subnets
+from ramson.network.routing import PATHS, Routing
+from ramson.network.trace import NodeDropped, PathBuilt, PathDropped, PathPatched, Source
+
+ACCOUNT = b"\x05" + bytes(32)
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+@pytest.fixture
+def routing(nodes, events):
+    return standing(nodes(20), events.append)
+
+
+def standing(listed, trace=lambda _event: None, *, min_pool=4, paths=PATHS):
+    routing = Routing(diversity=24, min_pool=min_pool, entropy=random.Random(7), trace=trace)
+    routing.load(listed, Source.SEEDS)
+    for guard in routing.guard_candidates(paths):
+        assert routing.build(guard) is not None
+    return routing
+
+
+def of_kind(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+# ---- building
+
+
+def test_two_paths_share_no_node_and_no_subnet(routing):
+    hops = [hop for path in routing.paths for hop in path.hops]
+    assert len(routing.paths) == 2
+    assert len(set(hops)) == len(subnets(hops, 24)) == 6
+    assert routing.missing == 0
+
+
+def test_the_trace_shows_a_path_hop_by_hop(routing, events):
+    assert [event.position for event in events[1:4]] == [1, 2, 3]
+    assert [event.path for event in of_kind(events, PathBuilt)] == list(routing.paths)
+
+
+def test_guards_are_never_in_the_middle_of_a_path(nodes):
+    listed = nodes(12)
+    routing = Routing(diversity=24, min_pool=4, entropy=random.Random(1))
+    routing.load(listed, Source.SEEDS)
+    routing.remember_guards([listed[0].ed25519, listed[1].ed25519])
+    for _ in range(100):
+        path = routing.build(listed[2])
+        assert not {hop.ed25519 for hop in path.hops[1:]} & {listed[i].ed25519 for i in range(3)}
+        routing.drop_node(path.guard.ed25519, "test")
+        routing.load(listed, Source.SEEDS)
+
+
+def test_a_pool_too_small_or_too_uniform_is_not_usable(node, nodes):
+    def usable(listed):
+        routing = Routing(diversity=24, min_pool=9, entropy=random.Random(1))
+        routing.load(listed, Source.SEEDS)
+        return routing.usable
+
+    assert usable(nodes(9))
+    assert not usable(nodes(8))
+    assert not usable([node(i, f"10.0.{i % 8}.{i + 1}") for i in range(40)])
+
+
+def test_nodes_without_an_address_are_left_out(node):
+    routing = Routing(diversity=24, min_pool=4, entropy=random.Random(1))
+    routing.load([node(0), node(1, "0.0.0.0")], Source.SEEDS)
+    assert list(routing.pool) == [node(0).ed25519]
+
+
+# ---- choosing
+
+
+def test_a_request_never_goes_through_its_own_destination(routing):
+    destination = routing.paths[0].last.ed25519
+    assert {routing.choose(destination) for _ in range(50)} == {routing.paths[1]}
+
+
+def test_both_paths_are_used(routing):
+    assert {routing.choose() for _ in range(50)} == set(routing.paths)
+
+
+def test_a_retry_takes_the_other_path(routing):
+    assert {routing.choose(after=routing.paths[0]) for _ in range(50)} == {routing.paths[1]}
+
+
+def test_if_the_only_path_holds_the_destination_its_guard_serves_another_path_once(nodes):
+    routing = standing(nodes(8), paths=1)
+    (path,) = routing.paths
+    spare = routing.choose(path.middle.ed25519)
+    assert spare.guard == path.guard
+    assert not spare.holds(path.middle.ed25519)
+    assert len(subnets(spare.hops, 24)) == 3
+    assert routing.paths == (path,)
+    assert routing.choose(path.guard.ed25519) is None
+
+
+# ---- failures
+
+
+def test_a_missing_next_node_is_dropped_and_the_path_patched_at_its_end(routing, events):
+    path = routing.paths[0]
+    routing.failed(Failure.NEXT_NODE_MISSING, path, destination=None, named=path.middle.ed25519)
+    patched = routing.paths[0]
+    assert (patched.guard, patched.middle) == (path.guard, path.last)
+    assert patched.last not in path.hops
+    assert path.middle.ed25519 not in routing.pool
+    assert of_kind(events, PathPatched)[0].after == patched
+    assert of_kind(events, NodeDropped)[0].node == path.middle
+
+
+def test_a_replacement_avoids_the_subnets_of_the_path(node):
+    crowded = [node(i, f"10.0.{i % 7}.{i + 1}") for i in range(28)]
+    for _ in range(20):
+        routing = standing(crowded)
+        path = routing.paths[0]
+        routing.failed(Failure.NEXT_NODE_MISSING, path, named=path.last.ed25519)
+        assert len(subnets(routing.paths[0].hops, 24)) == 3
+
+
+def test_a_missing_destination_leaves_the_pool_but_no_path(routing):
+    path = routing.paths[0]
+    destination = next(key for key in routing.pool if not any(p.holds(key) for p in routing.paths))
+    routing.failed(Failure.NEXT_NODE_MISSING, path, destination=destination, named=destination)
+    assert destination not in routing.pool
+    assert path in routing.paths
+
+
+def test_a_hop_may_not_blame_nodes_the_request_did_not_go_through(routing):
+    path, stranger = routing.paths[0], routing.paths[1].last.ed25519
+    for named in (stranger, path.guard.ed25519, b"?" * 32):
+        routing.failed(Failure.NEXT_NODE_MISSING, path, named=named)
+    assert stranger in routing.pool
+    assert path not in routing.paths  # three lies are three failures
+
+
+def test_a_guard_that_keeps_naming_nodes_is_at_last_not_believed(routing):
+    guard = routing.paths[0].guard
+    for _ in range(9):
+        (path,) = (path for path in routing.paths if path.guard == guard)
+        routing.failed(Failure.NEXT_NODE_MISSING, path, named=path.middle.ed25519)
+    assert guard.ed25519 not in routing.pool
+
+
+@pytest.mark.parametrize(
+    "failure", [Failure.GUARD_ERROR, Failure.GUARD_UNREACHABLE, Failure.PATH_TIMEOUT, Failure.UNREADABLE]
+)
+def test_the_third_failure_drops_path_guard_and_hops(routing, events, failure):
+    path = routing.paths[0]
+    for _ in range(2):
+        routing.failed(failure, path)
+    assert path in routing.paths
+    routing.failed(failure, path)
+    assert path not in routing.paths
+    assert path.guard.ed25519 not in routing.guards
+    assert not {hop.ed25519 for hop in path.hops} & set(routing.pool)
+    assert [event.path for event in of_kind(events, PathDropped)] == [path]
+
+
+def test_a_reply_makes_up_for_a_failure(routing):
+    path = routing.paths[0]
+    for _ in range(10):
+        routing.failed(Failure.PATH_TIMEOUT, path)
+        routing.failed(Failure.PATH_TIMEOUT, path)
+        routing.answered(path)
+        routing.answered(path)
+    assert path in routing.paths
+
+
+def test_the_third_failure_of_a_destination_drops_it_everywhere(routing):
+    path = routing.paths[0]
+    victim = routing.pool[routing.paths[1].middle.ed25519]
+    routing.swarms.replace(ACCOUNT, [victim])
+    for _ in range(3):
+        routing.failed(Failure.DESTINATION_ERROR, path, destination=victim.ed25519)
+    assert victim.ed25519 not in routing.pool
+    assert routing.swarms.members(ACCOUNT) == ()
+    assert not routing.paths[1].holds(victim.ed25519)
+    assert path in routing.paths
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [Failure.UNAUTHORISED, Failure.CLOCK, Failure.BAD_REQUEST, Failure.OXEN_SERVER_ERROR, Failure.SERVER_UNREACHABLE],
+)
+def test_what_a_destination_says_costs_the_path_nothing(routing, failure):
+    before = routing.paths, dict(routing.pool)
+    for _ in range(10):
+        routing.failed(failure, routing.paths[0], destination=routing.paths[1].last.ed25519)
+    assert (routing.paths, dict(routing.pool)) == before
+
+
+def test_a_silent_path_does_not_count_as_working_until_its_guard_answers(routing):
+    first, second = routing.paths
+    routing.failed(Failure.PATH_TIMEOUT, first)
+    assert routing.working == (second,)
+    routing.failed(Failure.GUARD_ERROR, first)
+    assert routing.working == (first, second)
+
+
+def test_a_path_that_cannot_be_patched_is_dropped_and_its_guard_remembered(nodes):
+    routing = standing(nodes(4), paths=1)
+    (path,) = routing.paths
+    routing.drop_node(next(key for key in routing.pool if not path.holds(key)), "test")
+    routing.drop_node(path.last.ed25519, "test")
+    assert routing.paths == ()
+    assert routing.guards == (path.guard.ed25519,)
+    assert [guard.ed25519 for guard in routing.idle_guards] == [path.guard.ed25519]
+
+
+# ---- new lists
+
+
+def test_a_new_list_forgives_everybody(routing, nodes):
+    path = routing.paths[0]
+    for _ in range(5):
+        routing.failed(Failure.PATH_TIMEOUT, path)
+        routing.failed(Failure.PATH_TIMEOUT, path)
+        routing.load(nodes(20), Source.NODES)
+    assert path in routing.paths
+
+
+def test_nodes_no_longer_listed_leave_swarms_and_paths(routing, nodes):
+    first, second = routing.paths
+    routing.swarms.replace(ACCOUNT, [first.middle, second.middle])
+    gone = {first.middle, first.last, second.guard}
+    routing.load([each for each in nodes(20) if each not in gone], Source.SEEDS)
+    (left,) = routing.paths
+    assert left.guard == first.guard
+    assert not set(left.hops) & gone
+    assert routing.swarms.members(ACCOUNT) == (second.middle,)
+    assert second.guard.ed25519 not in routing.guards
+
+
+def test_a_new_address_of_a_hop_is_taken_over(routing, node, nodes):
+    moved = routing.paths[0].guard
+    listed = [node(i, "10.9.9.9") if each == moved else each for i, each in enumerate(nodes(20))]
+    routing.load(listed, Source.SEEDS)
+    assert routing.paths[0].guard.ip == "10.9.9.9"
+
+
+def test_guards_are_remembered_if_the_list_knows_them(nodes):
+    routing = Routing(diversity=24, min_pool=4, entropy=random.Random(1))
+    routing.load(nodes(10), Source.CACHE)
+    routing.remember_guards([nodes(10)[3].ed25519, b"?" * 32])
+    assert routing.guards == (nodes(10)[3].ed25519,)
+    assert routing.idle_guards == (nodes(10)[3],)
+
+
+# ---- what always holds
+
+
+class RoutingMachine(RuleBasedStateMachine):
+    """Any order of lists, builds, replies and failures."""
+
+    @initialize(seed=st.integers(0, 2**16), size=st.integers(4, 24), nets=st.integers(4, 24))
+    def begin(self, seed, size, nets):
+        self.random = random.Random(seed)
+        self.nets = nets
+        self.routing = Routing(diversity=24, min_pool=4, entropy=self.random)
+        self.listed = self.nodes(size)
+        self.routing.load(self.listed, Source.SEEDS)
+
+    def nodes(self, size):
+        from ramson.protocol.nodes import NodeRecord
+
+        return [
+            NodeRecord(b"E" + i.to_bytes(31), b"X" * 32, b"", f"10.0.{i % self.nets}.{i + 1}", 1, 1, 1)
+            for i in range(size)
+        ]
+
+    @rule()
+    def build(self):
+        if self.routing.missing:
+            for guard in self.routing.guard_candidates(1):
+                self.routing.build(guard)
+
+    @rule(gone=st.sets(st.integers(0, 23), max_size=6))
+    def reload(self, gone):
+        self.routing.load([each for i, each in enumerate(self.listed) if i not in gone], Source.NODES)
+
+    @precondition(lambda self: self.routing.paths)
+    @rule(failure=st.sampled_from(Failure), which=st.integers(0, 9), named=st.integers(0, 30))
+    def fail(self, failure, which, named):
+        path = self.routing.paths[which % len(self.routing.paths)]
+        keys = [each.ed25519 for each in self.listed]
+        self.routing.failed(failure, path, destination=keys[which % len(keys)], named=keys[named % len(keys)])
+
+    @precondition(lambda self: self.routing.paths)
+    @rule(which=st.integers(0, 9))
+    def answer(self, which):
+        self.routing.answered(self.routing.paths[which % len(self.routing.paths)])
+
+    @invariant()
+    def hops_are_distinct_listed_and_diverse(self):
+        hops = [hop for path in self.routing.paths for hop in path.hops]
+        assert len(hops) == len(set(hops)) == 3 * len(self.routing.paths)
+        assert all(hop.ed25519 in self.routing.pool for hop in hops)
+        assert all(len(subnets(path.hops, 24)) == 3 for path in self.routing.paths)
+
+    @invariant()
+    def guards_are_listed_and_in_no_middle(self):
+        guards = set(self.routing.guards)
+        assert guards <= set(self.routing.pool)
+        assert {path.guard.ed25519 for path in self.routing.paths} <= guards
+        assert not guards & {hop.ed25519 for path in self.routing.paths for hop in path.hops[1:]}
+
+    @invariant()
+    def a_destination_is_never_on_its_path(self):
+        for key in list(self.routing.pool):
+            path = self.routing.choose(key)
+            assert path is None or not path.holds(key)
+
+
+TestRoutingMachine = RoutingMachine.TestCase
+TestRoutingMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
