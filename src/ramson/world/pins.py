@@ -1,0 +1,28 @@
+"""Certificate pins: the SHA-256 of a certificate's SubjectPublicKeyInfo, as seeds are pinned by.
+
+Spec: bootstrap-and-paths.md §2.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ramson.world.http import Certificate
+
+
+def _digest(certificate: x509.Certificate) -> bytes:
+    key = certificate.public_key()
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+def pin_of_der(certificate: bytes) -> bytes:
+    """Return the pin (32 bytes) of a certificate as TLS hands it over.  Raises ValueError for a broken one."""
+    return _digest(x509.load_der_x509_certificate(certificate))
+
+
+def pin_of(certificate: Certificate) -> bytes:
+    """Return the pin (32 bytes) of a listener's certificate.  Raises ValueError for a broken one."""
+    return _digest(x509.load_pem_x509_certificate(certificate.certificate))
