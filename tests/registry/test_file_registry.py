@@ -92,7 +92,7 @@ async def test_only_active_ones_some_and_named_ones(registry):
         return [int(state["pubkey_ed25519"][:2], 16) for state in reply["service_node_states"]]
 
     assert await keys(active_only=True) == [1, 2, 3]
-    assert await keys(limit=2) == [1, 2]
+    assert len(await keys(limit=2)) == 2
     assert await keys(service_node_pubkeys=["66" * 32]) == [2]
 
 
@@ -119,7 +119,7 @@ async def test_polling_for_the_same_block(registry):
     [{"fields": 5}, {"fields": [5]}, {"limit": "x"}, {"active_only": 1}, {"service_node_pubkeys": "x"}],
 )
 async def test_wrong_parameters_are_refused(registry, params):
-    with pytest.raises(RegistryError, match=r"^Invalid request: "):
+    with pytest.raises(RegistryError, match=r"^Invalid "):
         await registry.call("get_service_nodes", params)
 
 

@@ -2,5 +2,6 @@
 
 from ramson.registry.file import FileRegistry
 from ramson.registry.registry import Registry, RegistryError
+from ramson.registry.seed import SeedService
 
-__all__ = ["FileRegistry", "Registry", "RegistryError"]
+__all__ = ["FileRegistry", "Registry", "RegistryError", "SeedService"]

@@ -12,17 +12,17 @@ from typing import Any
 
 from ramson.protocol.network_file import NetworkFile
 from ramson.protocol.nodes import NodeList
+from ramson.protocol.seed import RpcError, query_of, service_nodes_result
 from ramson.registry.registry import RegistryError
-from ramson.registry.service_nodes import service_nodes
 
-_HASH_LENGTHS = frozenset({43, 44, 64})  # base64 with and without padding, hex
+_HASH_LENGTHS = frozenset({43, 44, 64})  # base64 without and with padding, hex
 
 
 class FileRegistry:
-    """The nodes of `network`.  With `entropy`, `limit` in `get_service_nodes` chooses at random."""
+    """The nodes of `network`.  `entropy` chooses for `limit`; without it each run chooses alike."""
 
     def __init__(self, network: NetworkFile, *, entropy: random.Random | None = None) -> None:
-        self._entropy = entropy
+        self._entropy = entropy or random.Random(network.height)  # noqa: S311 - chooses public entries, guards nothing
         self._network = network
         self._list = network.node_list()
         self._replaced = asyncio.Event()
@@ -48,7 +48,10 @@ class FileRegistry:
         """Answer `get_service_nodes` and `ons_resolve` from the file.  Raises RegistryError."""
         match endpoint:
             case "get_service_nodes":
-                return service_nodes(self._list, params, self._entropy)
+                try:
+                    return service_nodes_result(self._list, query_of(endpoint, params), self._entropy)
+                except RpcError as error:
+                    raise RegistryError(str(error)) from None
             case "ons_resolve":
                 return self._ons_resolve(params)
             case _:
