@@ -7,6 +7,8 @@ generator by itself.  Two furnishings exist: `ramson.world.real` (sockets) and `
 """
 
 from ramson.world.http import (
+    AddressRefused,
+    CannotListen,
     Certificate,
     Endpoint,
     HttpHandler,
@@ -22,6 +24,8 @@ from ramson.world.peers import Command, Origin, PeerAddress, PeerLink, PeerRefus
 from ramson.world.world import Clock, Disk, Net, World
 
 __all__ = [
+    "AddressRefused",
+    "CannotListen",
     "Certificate",
     "Clock",
     "Command",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from ramson.errors import RemoteError
+from ramson.errors import LocalError, RemoteError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,9 @@ class HttpResponse:
     body: bytes = b""
 
 
-# A handler may answer at once or later; the first way costs no task.
+# A handler may answer at once or later; the first way costs no task.  A handler that answers later is
+# never cancelled because its client went away (it may be storing something): only a listener that closes
+# cancels it, after a grace.  So a handler bounds its own time.
 HttpHandler = Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]
 
 
@@ -57,11 +59,13 @@ class HttpLimits:
     `max_body` is in bytes; a larger announced length is answered at once with 413 `too_large` and the
     connection is closed.  For targets in `bodyless` the body is thrown away unread and never refused.
     Times are seconds: `head_timeout` for a whole request head, `body_timeout` for a whole body,
-    `idle_timeout` between requests of one connection.  `max_head` is in bytes.
+    `idle_timeout` between requests of one connection.  `max_head` is in bytes.  `max_held` bounds the
+    bytes of half-read bodies over all connections together; what would go beyond it is answered 503.
     """
 
     max_body: int = 10 * 1024 * 1024
     max_head: int = 16 * 1024
+    max_held: int = 512 * 1024 * 1024
     max_connections: int = 10_000
     head_timeout: float = 10.0
     body_timeout: float = 60.0
@@ -109,6 +113,17 @@ class NetError(RemoteError):
     def __init__(self, stage: Stage, message: str, *, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.stage = stage
+
+
+class AddressRefused(NetError):
+    """The name was found, but the caller's `allow` refused every address it stands for."""
+
+    def __init__(self) -> None:
+        super().__init__(Stage.NAME, "every address of the host was refused")
+
+
+class CannotListen(LocalError):
+    """The address to listen at is taken, is not ours or may not be used."""
 
 
 class Listener(Protocol):

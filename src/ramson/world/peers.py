@@ -70,7 +70,14 @@ class PeerRefused(RemoteError):
 class PeerLink(Protocol):
     """One OxenMQ endpoint: it listens, and it dials peers when asked to."""
 
-    async def request(self, peer: PeerAddress, name: str, parts: Sequence[bytes], *, timeout: float) -> list[bytes]:
+    async def request(
+        self,
+        peer: PeerAddress,
+        name: str,
+        parts: Sequence[bytes],
+        *,
+        timeout: float,  # noqa: ASYNC109 - the promise to the caller, with an error of its own
+    ) -> list[bytes]:
         """Send a request and return the reply's data parts.
 
         Raises PeerTimeout after `timeout` seconds and PeerRefused when the peer's OxenMQ layer says no.

@@ -56,20 +56,23 @@ class Net(Protocol):
         request: HttpRequest,
         *,
         tls: Tls | None,
-        timeout: float,
+        timeout: float,  # noqa: ASYNC109 - the promise to the caller, with an error of its own
         max_reply: int = 16 * 1024 * 1024,
+        allow: Callable[[str], bool] | None = None,
     ) -> HttpResponse:
         """Send one HTTP/1.1 request, keeping connections for reuse, and return the reply.
 
         `timeout` (seconds) covers everything from name to last byte.  No redirect is followed.
-        A reply over `max_reply` bytes is refused.  Raises NetError.
+        A reply over `max_reply` bytes is refused.  With `allow`, each IP address the host stands for (after
+        resolving a name, or the host itself) is shown to it first, and only an address it accepted is
+        connected to, that very one; if it accepts none, AddressRefused.  Raises NetError.
         """
         ...
 
     async def listen(
         self, endpoint: Endpoint, handler: HttpHandler, *, certificate: Certificate | None, limits: HttpLimits
     ) -> Listener:
-        """Serve HTTP (with a certificate: HTTPS) at `endpoint`; port 0 takes a free one."""
+        """Serve HTTP (with a certificate: HTTPS) at `endpoint`; port 0 takes a free one.  Raises CannotListen."""
         ...
 
     async def link(
@@ -80,7 +83,7 @@ class Net(Protocol):
         listen: Endpoint | None,
         max_message: int = 10 * 1024 * 1024,
     ) -> PeerLink:
-        """An OxenMQ endpoint with this key, listening at `listen` if given, serving `commands`."""
+        """Make an OxenMQ endpoint with this key, listening at `listen` if given, serving `commands`."""
         ...
 
     async def close(self) -> None:
