@@ -209,6 +209,12 @@ async def test_expired_messages_are_served_until_the_sweep(mailbox):
     assert await mailbox.sweep(100) == 0
 
 
+async def test_data_is_found_by_hash_alone(mailbox):
+    await fill(mailbox, "a", account=BOB, namespace=5)
+    assert await mailbox.find_data(*named("a")) == b"a"
+    assert await mailbox.find_data(*named("b")) is None
+
+
 # ---- revocations
 
 

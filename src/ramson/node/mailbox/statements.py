@@ -128,6 +128,12 @@ def sweep(db: apsw.Connection, now: int, limit: int) -> int:
     )
 
 
+def find_data(db: apsw.Connection, text: str) -> bytes | None:
+    """Return the data of some message with this hash, of whatever account."""
+    found = rows(db, "SELECT data FROM message WHERE id = (SELECT id FROM message WHERE hash = ? LIMIT 1)", (text,))
+    return found[0][0] if found else None
+
+
 def find_anywhere(db: apsw.Connection, account: bytes, hashes: Iterable[str]) -> dict[str, int]:
     """Return the expiries of those hashes that are there, in whatever namespaces (the latest counts)."""
     places = _namespaces(db, account)

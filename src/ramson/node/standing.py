@@ -1,0 +1,66 @@
+"""Where this node stands: the list it goes by, its own entry, its swarm, and whether it may serve.
+
+Everything is looked up in the registry's current list at each question, so that a change takes effect with the next
+message.  Spec: storage-rpc.md §1 *Readiness*, swarms.md §4, §7.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ramson.protocol.nodes import NodeList, NodeRecord
+from ramson.protocol.swarms import UNASSIGNED
+from ramson.registry import Registry
+from ramson.world import Endpoint, PeerAddress
+
+LOWEST_HARDFORK: Final = (19, 3)
+
+
+class Standing:
+    """The node with Ed25519 key `ed25519` (32 bytes) in the lists of `registry`."""
+
+    def __init__(self, registry: Registry, ed25519: bytes) -> None:
+        self._registry = registry
+        self.ed25519 = ed25519
+
+    @property
+    def nodes(self) -> NodeList:
+        """The current list."""
+        return self._registry.current()
+
+    @property
+    def swarm_id(self) -> int:
+        """The swarm this node is in; `UNASSIGNED` when it is in none, or not listed."""
+        own = self.nodes.by_ed25519.get(self.ed25519)
+        return UNASSIGNED if own is None else own.swarm_id
+
+    @property
+    def others(self) -> tuple[NodeRecord, ...]:
+        """The other members of this node's swarm."""
+        return tuple(node for node in self.nodes.swarm(self.swarm_id) if node.ed25519 != self.ed25519)
+
+    def owns(self, account: bytes) -> bool:
+        """Tell whether an account (33 bytes) belongs to this node's swarm."""
+        own = self.swarm_id
+        return own != UNASSIGNED and self.nodes.swarm_of(account)[0] == own
+
+    def is_active(self, x25519: bytes) -> bool:
+        """Tell whether a key is that of a node that is in some swarm."""
+        node = self.nodes.by_x25519.get(x25519)
+        return node is not None and node.assigned
+
+    def unready(self) -> tuple[str, ...]:
+        """Say what keeps the node from serving; nothing when it is ready."""
+        reasons = []
+        if self.nodes.hardfork < LOWEST_HARDFORK:
+            reasons.append("the network is before hardfork 19.3")  # spec gap: no text is given
+        if self.swarm_id == UNASSIGNED:
+            reasons.append("not in any swarm")
+        return tuple(reasons)
+
+
+def peer_address(node: NodeRecord) -> PeerAddress | None:
+    """Return where a node's OxenMQ listener is; None while its address is unknown."""
+    if not node.contactable or node.omq_port == 0:
+        return None
+    return PeerAddress(Endpoint(node.ip, node.omq_port), node.x25519)
