@@ -1,0 +1,337 @@
+"""The simulated network as one host sees it: HTTP in whole messages, and links between nodes.
+
+A request takes a connection (from the pool, or two round trips), then one delay to its listener and
+one back; each leg may be lost, and a lost leg means silence until the caller's time limit.  A leg that
+was sent arrives whether or not its sender still waits or lives.  TLS costs a round trip and encrypts
+nothing; what it proves is modelled: a listener has a certificate or has not, and pins are compared with
+the key in it.  No public authority exists here, so a chain cannot be verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ramson.world.http import (
+    AddressRefused,
+    CannotListen,
+    Certificate,
+    Endpoint,
+    HttpHandler,
+    HttpLimits,
+    HttpRequest,
+    HttpResponse,
+    NetError,
+    Stage,
+    Tls,
+)
+from ramson.world.pins import pin_of
+
+if TYPE_CHECKING:
+    from ramson.world.simulated.host import Incarnation
+
+log = logging.getLogger(__name__)
+
+FIRST_FREE_PORT = 49152
+HEAD_BYTES = 200  # what a request or status line and its headers weigh on the way
+FAILED = HttpResponse(500, {}, b"request failed")
+GRACE = 10.0  # seconds for requests in progress when a listener closes
+ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
+
+
+class SimulatedListener:
+    """An HTTP listener of one incarnation."""
+
+    def __init__(
+        self,
+        life: Incarnation,
+        endpoint: Endpoint,
+        handler: HttpHandler,
+        certificate: Certificate | None,
+        limits: HttpLimits,
+    ) -> None:
+        self.life = life
+        self.endpoint = endpoint
+        self.pin = None if certificate is None else pin_of(certificate)
+        self.limits = limits
+        self.open = True
+        self._handler = handler
+        self._exchanges: dict[_Exchange, None] = {}
+        self._answers: dict[asyncio.Task[None], None] = {}
+
+    async def close(self) -> None:
+        """Accept no more and let requests in progress be answered, for 10 s at most; then cancel them."""
+        self.open = False
+        self.life.net.forget(self)
+        if self._answers:
+            _, late = await asyncio.wait(self._answers, timeout=GRACE)
+            for task in sorted(late, key=hash):
+                task.cancel()
+
+    def lose(self) -> None:
+        """Reset every connection: the host crashed."""
+        self.open = False
+        for exchange in list(self._exchanges):
+            exchange.reset()
+
+    def serve(self, exchange: _Exchange) -> None:
+        """Answer a request that has arrived."""
+        request = exchange.request
+        if request.path in self.limits.bodyless:
+            request = HttpRequest(request.method, request.target, request.headers, b"", request.peer)
+        elif len(request.body) > self.limits.max_body:
+            exchange.answer(HttpResponse(413, {}, self.limits.too_large.encode()))
+            return
+        self._exchanges[exchange] = None
+        exchange.answered.add_done_callback(lambda _: self._exchanges.pop(exchange, None))
+        context = self.life.context()
+        try:
+            answer = context.run(self._handler, request)
+        except Exception:
+            log.exception("handler failed")
+            exchange.answer(FAILED)
+            return
+        if isinstance(answer, HttpResponse):
+            exchange.answer(answer)
+        else:
+            task = self.life.fabric.loop.create_task(self._answer_later(exchange, answer), context=context)
+            self._answers[task] = None
+            task.add_done_callback(self._answers.pop)
+
+    async def _answer_later(self, exchange: _Exchange, answer: Awaitable[HttpResponse]) -> None:
+        try:
+            exchange.answer(await answer)
+        except Exception:
+            log.exception("handler failed")
+            exchange.answer(FAILED)
+        except asyncio.CancelledError:
+            exchange.reset()
+            raise
+
+
+class _Exchange:
+    """One request on its way to a listener and its reply on the way back.
+
+    `reply` is the caller's end, `answered` the listener's.
+    """
+
+    def __init__(self, caller: Incarnation, listener: SimulatedListener, request: HttpRequest) -> None:
+        self.fabric = caller.fabric
+        self.request = request
+        self.reply: asyncio.Future[HttpResponse] = self.fabric.loop.create_future()
+        self.answered: asyncio.Future[None] = self.fabric.loop.create_future()
+        self._caller = caller
+        self._listener = listener
+        self._here = caller.host.address
+        self._there = listener.life.host.address
+
+    def send(self) -> None:
+        """Put the request on its way."""
+        request = self.request
+        content = (request.method.encode(), request.target.encode(), request.body)
+        if self.fabric.draw(self.fabric.model.http_loss):
+            self.fabric.fault("request-lost", self._here, self._there, *content)
+            return
+        self.fabric.later(self._delay(len(request.body)), self._arrive, content)
+
+    def answer(self, response: HttpResponse) -> None:
+        """Put the reply on its way."""
+        if not self._listener.life.alive or self.answered.done():
+            return
+        self.answered.set_result(None)
+        content = (str(response.status).encode(), response.body)
+        if self.fabric.draw(self.fabric.model.http_loss):
+            self.fabric.fault("reply-lost", self._there, self._here, *content)
+            return
+        self.fabric.later(self._delay(len(response.body)), self._return, response, content)
+
+    def reset(self) -> None:
+        """Tell the caller, a delay later, that the connection is gone."""
+        if not self.answered.done():
+            self.answered.set_result(None)
+            self.fabric.later(self._delay(0), self._fail)
+
+    def _arrive(self, content: tuple[bytes, ...]) -> None:
+        if self.fabric.parted(self._here, self._there):
+            self.fabric.fault("parted", self._here, self._there, *content)
+        elif not self._listener.open:
+            self.reset()
+        else:
+            self.fabric.note("request", self._here, self._there, *content)
+            self._listener.serve(self)
+
+    def _return(self, response: HttpResponse, content: tuple[bytes, ...]) -> None:
+        if self.fabric.parted(self._here, self._there):
+            self.fabric.fault("parted", self._there, self._here, *content)
+            return
+        self.fabric.note("reply", self._there, self._here, *content)
+        if not self.reply.done():
+            self.reply.set_result(response)
+
+    def _fail(self) -> None:
+        self.fabric.fault("reset", self._there, self._here)
+        if not self.reply.done():
+            self.reply.set_exception(NetError(Stage.REPLY, "the connection was reset"))
+
+    def _delay(self, size: int) -> float:
+        return self.fabric.delay(self._here, self._there, HEAD_BYTES + size)
+
+
+class SimulatedNet:
+    """The `Net` of one incarnation of a host."""
+
+    def __init__(self, life: Incarnation) -> None:
+        self._life = life
+        self._fabric = life.fabric
+        self._listeners: dict[int, SimulatedListener] = {}
+        self._idle: dict[tuple[str, int, bool], list[tuple[SimulatedListener, float]]] = {}
+        self._next_port = FIRST_FREE_PORT
+
+    async def request(
+        self,
+        endpoint: Endpoint,
+        request: HttpRequest,
+        *,
+        tls: Tls | None,
+        timeout: float,  # noqa: ASYNC109 - the promise of Net.request
+        max_reply: int = 16 * 1024 * 1024,
+        allow: Callable[[str], bool] | None = None,
+    ) -> HttpResponse:
+        """Send one request; see `Net.request`."""
+        self._life.check()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._exchange(endpoint, request, tls, max_reply, allow)
+        except TimeoutError:
+            self._fabric.fault("timeout", self._life.host.address, self._fabric.names.get(endpoint.host, endpoint.host))
+            raise NetError(Stage.TIMEOUT, f"no reply within {timeout:g} s") from None
+
+    async def listen(
+        self, endpoint: Endpoint, handler: HttpHandler, *, certificate: Certificate | None, limits: HttpLimits
+    ) -> SimulatedListener:
+        """Serve HTTP at `endpoint`; see `Net.listen`."""
+        self._life.check()
+        bound = Endpoint(endpoint.host, self._bind(endpoint))
+        listener = SimulatedListener(self._life, bound, handler, certificate, limits)
+        self._listeners[bound.port] = listener
+        return listener
+
+    async def close(self) -> None:
+        """Close idle client connections."""
+        self._idle.clear()
+
+    def lose(self) -> None:
+        """Take all listeners away: the host crashed."""
+        for listener in self._listeners.values():
+            listener.lose()
+        self._listeners.clear()
+        self._idle.clear()
+
+    def forget(self, listener: SimulatedListener) -> None:
+        """Free the port of a closed listener."""
+        if self._listeners.get(listener.endpoint.port) is listener:
+            del self._listeners[listener.endpoint.port]
+
+    def listener(self, port: int) -> SimulatedListener | None:
+        """Return the HTTP listener at a port."""
+        return self._listeners.get(port)
+
+    async def _exchange(
+        self,
+        endpoint: Endpoint,
+        request: HttpRequest,
+        tls: Tls | None,
+        max_reply: int,
+        allow: Callable[[str], bool] | None,
+    ) -> HttpResponse:
+        address = self._resolve(endpoint.host)
+        if allow is not None and not allow(address):
+            raise AddressRefused
+        listener = self._reuse(address, endpoint.port, tls) or await self._connect(address, endpoint.port, tls)
+        here = self._life.host.address
+        headers = {"host": str(endpoint), "content-length": str(len(request.body))} | _lower(request.headers)
+        sent = HttpRequest(request.method, request.target, headers, request.body, here)
+        exchange = _Exchange(self._life, listener, sent)
+        exchange.send()
+        response = await exchange.reply
+        self._idle.setdefault((address, endpoint.port, tls is not None), []).append(
+            (listener, self._fabric.loop.time() + listener.limits.idle_timeout)
+        )
+        if len(response.body) > max_reply:
+            raise NetError(Stage.REPLY, f"the reply is over {max_reply} bytes")
+        headers = {"content-length": str(len(response.body))} | _lower(response.headers)
+        if listener.limits.server:
+            headers.setdefault("server", listener.limits.server)
+        return HttpResponse(response.status, headers, response.body)
+
+    def _resolve(self, host: str) -> str:
+        address = self._fabric.names.get(host)
+        if address is not None:
+            return address
+        if host not in self._fabric.hosts and not _is_address(host):
+            raise NetError(Stage.NAME, "there is no such name")
+        return host
+
+    def _reuse(self, address: str, port: int, tls: Tls | None) -> SimulatedListener | None:
+        idle = self._idle.get((address, port, tls is not None), [])
+        while idle:
+            listener, until = idle.pop()
+            if listener.open and self._fabric.loop.time() < until:
+                self._prove(listener, tls)
+                return listener
+        return None
+
+    async def _connect(self, address: str, port: int, tls: Tls | None) -> SimulatedListener:
+        here = self._life.host.address
+        if address not in self._fabric.hosts:
+            raise NetError(Stage.CONNECT, "no host has this address")
+        if self._fabric.parted(here, address):
+            self._fabric.fault("parted", here, address)
+            await asyncio.Future()
+        await asyncio.sleep(self._fabric.delay(here, address) + self._fabric.delay(address, here))
+        listener = self._fabric.hosts[address].life.net.listener(port)
+        if listener is None:
+            self._fabric.fault("refused", here, address)
+            raise NetError(Stage.CONNECT, "the connection was refused")
+        if tls is not None:
+            await asyncio.sleep(self._fabric.delay(here, address) + self._fabric.delay(address, here))
+        self._prove(listener, tls)
+        return listener
+
+    def _prove(self, listener: SimulatedListener, tls: Tls | None) -> None:
+        if tls is None:
+            if listener.pin is not None:
+                raise NetError(Stage.REPLY, "the listener speaks TLS only")
+            return
+        if listener.pin is None:
+            raise NetError(Stage.TLS, "the listener does not speak TLS")
+        if tls.pins:
+            if listener.pin not in tls.pins:
+                raise NetError(Stage.TLS, "the certificate's key is not one of the pinned")
+        elif tls.verify:
+            raise NetError(Stage.TLS, "no public authority vouches for a simulated host")
+
+    def _bind(self, endpoint: Endpoint) -> int:
+        if endpoint.host not in ANY_ADDRESS and endpoint.host != self._life.host.address:
+            raise CannotListen(f"cannot listen at {endpoint}: a simulated host has one address, its own")
+        port = endpoint.port
+        if port == 0:
+            port, self._next_port = self._next_port, self._next_port + 1
+        if port in self._listeners:
+            raise CannotListen(f"cannot listen at {endpoint}: the port is taken", remedy="choose a free port")
+        return port
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
