@@ -17,7 +17,7 @@ def test_every_failure_has_a_row():
         (Failure.NEXT_NODE_MISSING, Treatment(Retry.ANOTHER_WAY, drop_named=True)),
         (Failure.GUARD_ERROR, Treatment(Retry.ANOTHER_WAY, blame_path=True)),
         (Failure.GUARD_UNREACHABLE, Treatment(Retry.ANOTHER_WAY, blame_path=True)),
-        (Failure.PATH_TIMEOUT, Treatment(Retry.ANOTHER_WAY, blame_path=True)),
+        (Failure.PATH_TIMEOUT, Treatment(Retry.ANOTHER_WAY, blame_path=True, blame_destination=True)),
         (Failure.UNREADABLE, Treatment(Retry.ANOTHER_WAY, blame_path=True)),
         (Failure.WRONG_SWARM, Treatment(Retry.ANOTHER_MEMBER, swarm=Swarm.REPLACE)),
         (Failure.UNAUTHORISED, Treatment(Retry.NOBODY)),

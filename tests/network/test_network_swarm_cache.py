@@ -1,6 +1,6 @@
 """What is known about swarms."""
 
-from ramson.network.swarms import REMEMBERED, SwarmCache
+from ramson.network.swarm_cache import REMEMBERED, SwarmCache
 
 
 def account(number: int) -> bytes:

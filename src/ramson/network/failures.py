@@ -64,7 +64,9 @@ class Treatment:
 
 TABLE: Mapping[Failure, Treatment] = {
     Failure.GUARD_UNREACHABLE: Treatment(Retry.ANOTHER_WAY, blame_path=True),
-    Failure.PATH_TIMEOUT: Treatment(Retry.ANOTHER_WAY, blame_path=True),
+    # spec gap: silence has no sender.  If only the path were blamed, a swarm member that is down would cost a guard
+    # after every three requests to it and would itself never be given up.
+    Failure.PATH_TIMEOUT: Treatment(Retry.ANOTHER_WAY, blame_path=True, blame_destination=True),
     Failure.NEXT_NODE_MISSING: Treatment(Retry.ANOTHER_WAY, drop_named=True),
     Failure.GUARD_ERROR: Treatment(Retry.ANOTHER_WAY, blame_path=True),
     Failure.UNREADABLE: Treatment(Retry.ANOTHER_WAY, blame_path=True),
@@ -125,6 +127,8 @@ def of_node(status: int, text: str = "") -> Failure | None:
         return Failure.OXEN_SERVER_ERROR
     if 200 <= status < 300:
         return None
+    if status == 401 and "timestamp" in text:  # two methods refuse a time so
+        return Failure.CLOCK
     return _NODE_STATUS.get(status, Failure.DESTINATION_ERROR)
 
 

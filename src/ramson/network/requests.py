@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ramson.crypto.onion import LayerCipher
 from ramson.errors import ParseError
@@ -29,6 +29,7 @@ from ramson.network.trace import RequestAnswered, RequestSent, Trace
 from ramson.protocol import onion, strict_json
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse, encode_request, open_response
+from ramson.protocol.storage.requests import Request
 from ramson.world import Clock, NetError, Stage, World
 
 MAX_BATCH = 20
@@ -39,19 +40,6 @@ SERVER_TIMEOUT = 10.0
 MAX_BODY = 10 * 1024 * 1024  # what a guard takes
 
 T = TypeVar("T")
-
-
-class Call(Protocol):
-    """A storage request as it is sent: `ramson.protocol.storage` requests are such."""
-
-    @property
-    def method(self) -> str:
-        """The name of the method."""
-        ...
-
-    def to_json_params(self) -> dict[str, Any]:
-        """Return its parameters."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +121,17 @@ class OnionRequests:
         self._trace = trace
         self._numbers = count(1)
 
-    async def to_node(self, node: NodeRecord, calls: Sequence[Call], *, attempts: int = ATTEMPTS) -> Answer:
+    async def to_node(self, node: NodeRecord, requests: Sequence[Request], *, attempts: int = ATTEMPTS) -> Answer:
         """Send a batch of up to 20 requests to a node and return its results, good and bad.
 
         Raises RequestFailed when there is no such answer, NoPath, TooManyRequests.
         """
-        if not 0 < len(calls) <= MAX_BATCH:
-            raise TooManyRequests(f"a batch has 1 to {MAX_BATCH} requests, not {len(calls)}", remedy="Send several.")
-        batch = [{"method": call.method, "params": call.to_json_params()} for call in calls]
+        if not 0 < len(requests) <= MAX_BATCH:
+            raise TooManyRequests(f"a batch has 1 to {MAX_BATCH} requests, not {len(requests)}", remedy="Send several.")
+        batch = [{"method": request.method.name, "params": request.to_json_params()} for request in requests]
         payload = strict_json.encode({"jsonrpc": "2.0", "method": "batch", "params": {"requests": batch}})
         destination = onion.NodeHop(node.ed25519, node.x25519)
-        what = tuple(call.method for call in calls)
+        what = tuple(request.method.name for request in requests)
         errand = _Errand(destination, payload, NODE_TIMEOUT, f"{node.ip}:{node.https_port}", what)
 
         opened = await self._exchange(errand, onion.open_node_reply, attempts)
@@ -153,7 +141,7 @@ class OnionRequests:
             self._routing.failed(failure, path, destination=node.ed25519)
             raise refusal(failure, reply.status)
         try:
-            results = parse_results(reply.body, len(calls))
+            results = parse_results(reply.body, len(requests))
         except ParseError:
             self._routing.failed(Failure.DESTINATION_ERROR, path, destination=node.ed25519)
             raise RequestFailed(Failure.DESTINATION_ERROR, "the node's answer makes no sense") from None
@@ -200,7 +188,7 @@ class OnionRequests:
             self._routing.failed(outcome.failure, path, destination=errand.node, named=outcome.named)
             self._trace(RequestAnswered(number, path, elapsed_ms, outcome.failure))
             raise RequestFailed(outcome.failure)
-        self._routing.answered(path)
+        self._routing.answered(path, errand.node)
         self._trace(RequestAnswered(number, path, elapsed_ms, None))
         return _Opened(outcome, path, sent_ms, sent_ms + elapsed_ms)
 

@@ -10,7 +10,7 @@ is one more node that sees this client's address; a path that loses its guard is
 failed three times is dropped, and its guard is forgotten.
 
     outcome                     path        its middle and last     destination
-    reply decrypted             forgive 1   forgive 1               -
+    reply decrypted             forgive 1   forgive 1               forgive 1
     blame_path                  +1          +1 each                 -
     blame_destination           -           -                       +1
     next node missing           patched     the named one leaves    leaves, if it is the one named
@@ -25,7 +25,7 @@ from types import MappingProxyType
 
 from ramson.network.failures import NODE_FAILURES, PATCHES, PATH_FAILURES, SILENT, TABLE, Failure
 from ramson.network.paths import Path, complete, draw, subnets
-from ramson.network.swarms import SwarmCache
+from ramson.network.swarm_cache import SwarmCache
 from ramson.network.trace import (
     HopChosen,
     NodeDropped,
@@ -238,7 +238,7 @@ class Routing:
 
     # Outcomes.
 
-    def answered(self, path: Path) -> None:
+    def answered(self, path: Path, destination: bytes | None = None) -> None:
         """Take note of a reply that decrypted: the path carried a request to its destination and back."""
         # spec gap: the spec only clears failures with a new list.  Then a path with a rare loss would change its
         # guard every hour; so each reply makes up for one failure, and a hop that fails more than it works still goes.
@@ -247,8 +247,9 @@ class Routing:
             standing.failures = max(0, standing.failures - 1)
             standing.patches = 0
             standing.working = True
-        for hop in path.hops[1:]:
-            self._forgive(hop.ed25519)
+        for key in (path.middle.ed25519, path.last.ed25519, destination):
+            if key is not None and self._failures.get(key, 0) > 0:
+                self._failures[key] -= 1
 
     def failed(
         self, failure: Failure, path: Path, *, destination: bytes | None = None, named: bytes | None = None
@@ -260,9 +261,9 @@ class Routing:
             standing.working = failure not in SILENT
         if treatment.drop_named:
             self._missing_node(path, named, destination)
-        elif treatment.blame_path:
+        if treatment.blame_path:
             self._blame_path(path)
-        elif treatment.blame_destination and destination is not None:
+        if treatment.blame_destination and destination is not None:
             self.blame_node(destination)
 
     def blame_node(self, ed25519: bytes) -> None:
@@ -272,14 +273,6 @@ class Routing:
         self._failures[ed25519] = self._failures.get(ed25519, 0) + 1
         if self._failures[ed25519] >= NODE_FAILURES:
             self.drop_node(ed25519, f"it failed {NODE_FAILURES} times")
-
-    def forgive_node(self, ed25519: bytes) -> None:
-        """Let a proper answer of a node make up for one failure."""
-        self._forgive(ed25519)
-
-    def _forgive(self, ed25519: bytes) -> None:
-        if self._failures.get(ed25519, 0) > 0:
-            self._failures[ed25519] -= 1
 
     def _missing_node(self, path: Path, named: bytes | None, destination: bytes | None) -> None:
         # A hop's word is not authenticated: it may speak of nodes this request was to go through, and of no other.

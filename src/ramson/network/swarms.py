@@ -1,61 +1,97 @@
-"""Which nodes keep an account's mailbox: what is known, and how to find out.
+"""Finding the swarm that keeps an account's mailbox.
 
-`SwarmCache` is pure; `find_swarm` asks nodes through the function it is handed, never directly: a node that saw
-both an address and an account id would know who reads which mailbox.  The cache lives in memory only, because
-the accounts in it are a person's contacts.  Spec: bootstrap-and-paths.md §2.7, messaging.md §3.7.
+A random node is asked, through the network: a node that saw both an address and an account id would know who reads
+which mailbox.  Spec: bootstrap-and-paths.md §2.7, swarms.md §2.
+
+Only nodes of our own list become members: a node that answers with nodes of its own invention is not believed.
+Where the list tells swarm ids, the answer must also share a member with the swarm the account maps to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Mapping
+from typing import Any
 
-from ramson.protocol.nodes import NodeRecord
+from ramson.errors import ParseError
+from ramson.network.errors import RequestFailed, SwarmUnavailable
+from ramson.network.requests import OnionRequests
+from ramson.network.routing import Routing
+from ramson.protocol.nodes import NodeList, NodeRecord
+from ramson.protocol.storage.requests import GetSwarm
 
-ENOUGH = 3  # known good members; with fewer the swarm is asked for anew
-REMEMBERED = 2000  # accounts
+NODES_ASKED = 3
+TRIES_PER_NODE = 3
+MAX_MEMBERS = 1000
 
 
-@dataclass(slots=True)
-class _Swarm:
-    size: int  # when it was learned
-    members: list[NodeRecord]
+class Swarms:
+    """Looks up swarms and remembers them in the routing's cache."""
+
+    def __init__(self, requests: OnionRequests, routing: Routing, entropy: random.Random) -> None:
+        self._requests = requests
+        self._routing = routing
+        self._entropy = entropy
+
+    async def members(self, account: bytes) -> tuple[NodeRecord, ...]:
+        """Return the known good members of the account's (33 bytes) swarm in random order, asking if need be.
+
+        Raises SwarmUnavailable, NoPath.
+        """
+        cache = self._routing.swarms
+        if not cache.enough(account):
+            await self._look_up(account)
+        members = list(cache.members(account))
+        if not members:
+            raise SwarmUnavailable("No node that keeps this mailbox is known")
+        self._entropy.shuffle(members)
+        return tuple(members)
+
+    async def _look_up(self, account: bytes) -> None:
+        asked: list[bytes] = []
+        for _ in range(NODES_ASKED):
+            nodes = self._routing.random_nodes(1, beside=asked)
+            if not nodes:
+                break
+            asked.append(nodes[0].ed25519)
+            try:
+                answer = await self._requests.to_node(nodes[0], [GetSwarm(account=account)], attempts=TRIES_PER_NODE)
+                if answer.results[0].ok and self.learn(account, answer.results[0].document):
+                    return
+            except (RequestFailed, ParseError):
+                continue
+        if not self._routing.swarms.members(account):
+            raise SwarmUnavailable("No node says who keeps this mailbox")
+
+    def learn(self, account: bytes, document: Mapping[str, Any]) -> bool:
+        """Take over the swarm that a node named, in a get_swarm reply or with status 421.
+
+        Returns False when it names no node we can believe in.  Raises ParseError.
+        """
+        pool = self._routing.pool
+        members = [pool[key] for key in parse_members(document) if key in pool]
+        listed = NodeList(tuple(pool.values()), 0, "", (0, 0))
+        _, mapped = listed.swarm_of(account)
+        if not members or (mapped and not set(mapped) & set(members)):
+            return False
+        self._routing.swarms.replace(account, members)
+        return True
 
 
-class SwarmCache:
-    """Members of the swarms of the accounts last used, by the account's 33 bytes."""
+def parse_members(document: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """Read the Ed25519 keys of the members out of a get_swarm reply.  Raises ParseError."""
+    listed = document.get("snodes")
+    if not isinstance(listed, list) or len(listed) > MAX_MEMBERS:
+        raise ParseError("swarm reply: no `snodes`, or too many")
+    return tuple(dict.fromkeys(_key(entry) for entry in listed))
 
-    def __init__(self) -> None:
-        self._swarms: dict[bytes, _Swarm] = {}
 
-    def members(self, account: bytes) -> tuple[NodeRecord, ...]:
-        """Return the members that are left; none for an unknown account."""
-        known = self._swarms.get(account)
-        return tuple(known.members) if known else ()
-
-    def enough(self, account: bytes) -> bool:
-        """Whether at least three members are left, or all that a smaller swarm had."""
-        known = self._swarms.get(account)
-        return known is not None and len(known.members) >= min(ENOUGH, known.size) > 0
-
-    def replace(self, account: bytes, members: Sequence[NodeRecord]) -> None:
-        """Set the swarm of an account; the account unused for longest is forgotten when there are too many."""
-        self._swarms.pop(account, None)
-        self._swarms[account] = _Swarm(len(members), list(members))
-        while len(self._swarms) > REMEMBERED:
-            self._swarms.pop(next(iter(self._swarms)))
-
-    def drop_member(self, account: bytes, ed25519: bytes) -> None:
-        """Take a node out of one account's swarm."""
-        if known := self._swarms.get(account):
-            known.members = [node for node in known.members if node.ed25519 != ed25519]
-
-    def drop_node(self, ed25519: bytes) -> None:
-        """Take a node out of every swarm."""
-        for account in self._swarms:
-            self.drop_member(account, ed25519)
-
-    def keep_only(self, known: Container[bytes]) -> None:
-        """Take every node out whose key is not known."""
-        for swarm in self._swarms.values():
-            swarm.members = [node for node in swarm.members if node.ed25519 in known]
+def _key(entry: Any) -> bytes:
+    text = entry.get("pubkey_ed25519") if isinstance(entry, dict) else None
+    try:
+        key = bytes.fromhex(text) if isinstance(text, str) else b""
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ParseError("swarm reply: a member without `pubkey_ed25519`")
+    return key

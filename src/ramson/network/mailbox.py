@@ -1,0 +1,248 @@
+"""A mailbox in the swarm: store, retrieve, poll, delete, change expiries.
+
+Requests are made and signed here; `swarm_requests` finds somebody to answer them, and `mailbox_reply` says what the
+answers are worth.  Spec: messaging.md §3.7, bootstrap-and-paths.md §2.8, storage-rpc.md §4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from ramson.crypto.account import AccountId, AccountKeys
+from ramson.crypto.hashing import message_hash
+from ramson.errors import LocalError, ParseError
+from ramson.network import mailbox_reply as reply
+from ramson.network.errors import NetworkError
+from ramson.network.mailbox_reply import DeleteReceipt, ExpireReceipt, Page, Polled, Retrieved, StoreReceipt
+from ramson.network.requests import Answer, OnionRequests
+from ramson.network.routing import Routing
+from ramson.network.swarm_requests import SwarmRequests
+from ramson.network.swarms import Swarms
+from ramson.protocol.namespaces import Namespace, anyone_may_store, max_ttl_ms
+from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.storage.limits import MAX_DATA, MIN_TTL_MS
+from ramson.protocol.storage.requests import Delete, Expire, GetExpiries, Retrieve, Store
+from ramson.protocol.storage.signing import sign
+
+MAX_PAGES = 10  # of one retrieve; what is left is said to be more
+POLLED = 2  # members asked in parallel
+_MESSAGE_NAMESPACES = frozenset({Namespace.DIRECT, Namespace.GROUP_MESSAGES})
+
+
+class CannotStore(LocalError):
+    """No node would take this message: it is too large, lives too short or too long, or is not signed."""
+
+
+class Mailbox:
+    """The mailbox operations of one client; `now` gives network time in Unix ms."""
+
+    def __init__(
+        self,
+        requests: OnionRequests,
+        swarm_requests: SwarmRequests,
+        swarms: Swarms,
+        routing: Routing,
+        now: Callable[[], int],
+    ) -> None:
+        self._requests = requests
+        self._swarm = swarm_requests
+        self._swarms = swarms
+        self._routing = routing
+        self._now = now
+
+    async def store(
+        self,
+        account: AccountId,
+        data: bytes,
+        *,
+        ttl_ms: int,
+        namespace: int = 0,
+        keys: AccountKeys | None = None,
+        timestamp: int | None = None,
+    ) -> StoreReceipt:
+        """Store `data` in the account's swarm for `ttl_ms`.
+
+        It counts as stored only if a member of the swarm signs for the very hash of this data.  Namespaces not open
+        to all need the account's `keys`.  `timestamp` is network time unless given.  Storing the same bytes again
+        makes no second message.  Raises CannotStore, NetworkError.
+        """
+        check_storable(data, ttl_ms=ttl_ms, namespace=namespace, signed=keys is not None)
+        expected = message_hash(account.raw, namespace, data)
+
+        def make(_member: NodeRecord) -> list[Store]:
+            moment = self._now() if timestamp is None else timestamp
+            store = Store(account=account.raw, data=data, timestamp=moment, expiry=moment + ttl_ms, namespace=namespace)
+            return [store if keys is None or anyone_may_store(namespace) else sign(store, keys)]
+
+        def read(answer: Answer, sent: Sequence[Store]) -> StoreReceipt:
+            found = reply.vouched(sent[0], answer.results[0].document, self._routing.pool)
+            good, bad = reply.stored_by(found, expected)
+            if not good:
+                raise ParseError("no node of the swarm confirms that it keeps the message")
+            return StoreReceipt(expected, good, bad, sent[0].timestamp, answer.path)
+
+        return await self._swarm.ask(account.raw, make, read)
+
+    async def retrieve(
+        self,
+        keys: AccountKeys,
+        namespaces: Sequence[int],
+        last: Mapping[bytes, Mapping[int, str]],
+        *,
+        node: NodeRecord | None = None,
+    ) -> Retrieved:
+        """Fetch what one member of our own swarm has in some namespaces, page after page.
+
+        `last` holds, by the member's Ed25519 key, the hash to go on from in each namespace; at other members it is of
+        no use.  A random member is asked unless a `node` is named.  Raises NetworkError.
+        """
+
+        def make(member: NodeRecord) -> list[Retrieve]:
+            return self._retrieves(keys, namespaces, last.get(member.ed25519, {}))
+
+        def read(answer: Answer, _sent: Sequence[Retrieve]) -> tuple[NodeRecord, dict[int, Page]]:
+            return answer.node, _pages(namespaces, answer)
+
+        member, pages = await self._swarm.ask(keys.id.raw, make, read, only=node)
+        found = {namespace: list(page.messages) for namespace, page in pages.items()}
+        for _ in range(MAX_PAGES - 1):
+            seen = {ns: page.messages[-1].hash for ns, page in pages.items() if page.more and page.messages}
+            if not seen:
+                break
+            try:
+                answer = await self._requests.to_node(member, self._retrieves(keys, list(seen), seen))
+                pages = _pages(list(seen), answer)
+            except (NetworkError, ParseError):
+                break  # what came so far is good; the rest will still be there
+            for namespace, page in pages.items():
+                found[namespace].extend(page.messages)
+        more = any(page.more and page.messages for page in pages.values())
+        return Retrieved(member, {namespace: tuple(listed) for namespace, listed in found.items()}, more)
+
+    def _retrieves(self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[int, str]) -> list[Retrieve]:
+        now = self._now()
+        return [
+            sign(
+                Retrieve(
+                    account=keys.id.raw,
+                    namespace=namespace,
+                    timestamp=now,
+                    last_hash=last.get(namespace, ""),
+                    max_size=max_size(namespace, namespaces),
+                ),
+                keys,
+            )
+            for namespace in namespaces
+        ]
+
+    async def poll(
+        self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[bytes, Mapping[int, str]]
+    ) -> Polled:
+        """Retrieve from two random members of our own swarm at once; one answer is enough.
+
+        Raises NetworkError when neither answers.
+        """
+        answers: list[Retrieved] = []
+        errors: list[NetworkError] = []
+
+        async def ask(member: NodeRecord) -> None:
+            try:
+                answers.append(await self.retrieve(keys, namespaces, last, node=member))
+            except NetworkError as error:
+                errors.append(error)
+
+        members = await self._swarms.members(keys.id.raw)
+        async with asyncio.TaskGroup() as group:
+            for member in members[:POLLED]:
+                group.create_task(ask(member), name="poll")
+        if not answers:
+            raise errors[0]
+        return Polled(tuple(answers), reply.merge(keys.id.raw, answers))
+
+    async def delete(self, keys: AccountKeys, hashes: Sequence[str]) -> DeleteReceipt:
+        """Delete messages from our own mailbox, whatever their namespaces.  Raises NetworkError."""
+
+        def make(_member: NodeRecord) -> list[Delete]:
+            return [sign(Delete(account=keys.id.raw, messages=tuple(hashes)), keys)]
+
+        def read(answer: Answer, sent: Sequence[Delete]) -> DeleteReceipt:
+            return reply.deleted(self._vouched(answer, sent), hashes)
+
+        return await self._swarm.ask(keys.id.raw, make, read)
+
+    async def expire(
+        self, keys: AccountKeys, hashes: Sequence[str], expiry: int, *, shorten: bool = False, extend: bool = False
+    ) -> ExpireReceipt:
+        """Set the expiry (Unix ms) of messages in our own mailbox; with a flag only if it becomes earlier or later.
+
+        Raises NetworkError.
+        """
+
+        def make(_member: NodeRecord) -> list[Expire]:
+            request = Expire(
+                account=keys.id.raw, messages=tuple(hashes), expiry=(expiry,), shorten=shorten, extend=extend
+            )
+            return [sign(request, keys)]
+
+        def read(answer: Answer, sent: Sequence[Expire]) -> ExpireReceipt:
+            return reply.expired(self._vouched(answer, sent), hashes)
+
+        return await self._swarm.ask(keys.id.raw, make, read)
+
+    def _vouched(self, answer: Answer, sent: Sequence[Delete] | Sequence[Expire]) -> reply.Vouched:
+        found = reply.vouched(sent[0], answer.results[0].document, self._routing.pool)
+        if not found.signed:
+            raise ParseError("no node of the swarm confirms the change")
+        return found
+
+    async def get_expiries(self, keys: AccountKeys, hashes: Sequence[str]) -> dict[str, int]:
+        """Return the expiries (Unix ms) that one member has for messages of our own; unknown ones are left out.
+
+        Raises NetworkError.
+        """
+
+        def make(_member: NodeRecord) -> list[GetExpiries]:
+            request = GetExpiries(account=keys.id.raw, messages=tuple(hashes), timestamp=self._now())
+            return [sign(request, keys)]
+
+        def read(answer: Answer, _sent: Sequence[GetExpiries]) -> dict[str, int]:
+            known = reply.parse_expiries(answer.results[0].document)
+            return {name: known[name] for name in hashes if name in known}
+
+        return await self._swarm.ask(keys.id.raw, make, read)
+
+
+def check_storable(data: bytes, *, ttl_ms: int, namespace: int, signed: bool) -> None:
+    """Raise CannotStore for a message that every node would refuse."""
+    if len(data) > MAX_DATA:
+        raise CannotStore(f"a message has at most {MAX_DATA} bytes, not {len(data)}", remedy="Send less at a time.")
+    longest = max_ttl_ms(namespace)
+    if not MIN_TTL_MS <= ttl_ms <= longest:
+        raise CannotStore(f"a lifetime here is {MIN_TTL_MS} to {longest} ms, not {ttl_ms}")
+    if not signed and not anyone_may_store(namespace):
+        raise CannotStore("only the account itself stores in this namespace", remedy="Give the account's keys.")
+
+
+def max_size(namespace: int, namespaces: Sequence[int]) -> int:
+    """Return `max_size` for one namespace of a batch: −n, the n-th part of a reply, so that all fit; 0 if it is alone.
+
+    Messages get one half, everything else shares the other.
+    """
+    if len(namespaces) == 1:
+        return 0
+    messages = sum(each in _MESSAGE_NAMESPACES for each in namespaces)
+    others = len(namespaces) - messages
+    if not messages or not others:
+        return -len(namespaces)
+    return -2 * (messages if namespace in _MESSAGE_NAMESPACES else others)
+
+
+def _pages(namespaces: Sequence[int], answer: Answer) -> dict[int, Page]:
+    """Read one page for each namespace.  Raises ParseError."""
+    if not all(result.ok for result in answer.results):
+        raise ParseError("retrieve reply: an error in place of messages")
+    return {
+        namespace: reply.parse_page(result.document)
+        for namespace, result in zip(namespaces, answer.results, strict=True)
+    }

@@ -1,0 +1,296 @@
+"""The `Network`: everything in this room wired together, behind one object.
+
+    async with Network(world, MAINNET, FileCache(path)) as network:
+        await network.ready()
+        receipt = await network.store(account, data, ttl_ms=…)
+
+It owns two tasks: the path builder, and the refresher of the node list.  It decides nothing itself.
+Spec: bootstrap-and-paths.md; the interfaces are those of docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from ramson.crypto.account import AccountId, AccountKeys
+from ramson.errors import ParseError
+from ramson.network import cache as memory
+from ramson.network.builder import PathBuilder
+from ramson.network.cache import Cache, Snapshot
+from ramson.network.clock import ClockOffset
+from ramson.network.directory import Directory
+from ramson.network.entry import Entry
+from ramson.network.errors import NoPath, NotRunning
+from ramson.network.mailbox import Mailbox
+from ramson.network.mailbox_reply import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
+from ramson.network.paths import Path
+from ramson.network.profile import NetworkProfile
+from ramson.network.refresher import Refresher
+from ramson.network.requests import SERVER_TIMEOUT, OnionRequests, Result
+from ramson.network.routing import Routing
+from ramson.network.status import Light, PathStatus, StatusBoard, status_of
+from ramson.network.swarm_requests import SwarmRequests
+from ramson.network.swarms import Swarms
+from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Source, Trace, no_trace
+from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.onion import ServerDestination
+from ramson.protocol.server_v4 import ServerRequest, ServerResponse
+from ramson.protocol.storage.requests import Request
+from ramson.world import World
+
+log = logging.getLogger(__name__)
+
+PATH_LOOKS = 10  # times a request looks for a path before it gives up
+PATH_LOOK_PAUSE = 1.0  # seconds
+SAVE_PAUSE = 10.0  # seconds between two savings of the cache
+
+
+class Network:
+    """A client's way through the network; an async context manager.
+
+    `trace` is told everything that happens (see `ramson.network.trace`).
+    """
+
+    def __init__(self, world: World, profile: NetworkProfile, cache: Cache, *, trace: Trace = no_trace) -> None:
+        self._clock = world.clock
+        self._profile = profile
+        self._cache = cache
+        self._disk = world.disk()
+        self._listener = trace
+        self._offset = ClockOffset()
+        self._board = StatusBoard()
+        self._trouble = ""
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+        self._unsaved = asyncio.Event()
+
+        entry = Entry(world.net, world.entropy)
+        self._routing = Routing(
+            diversity=profile.diversity, min_pool=profile.min_pool, entropy=world.entropy, trace=self._on_event
+        )
+        directory = Directory(world.net, profile, self._routing, self._on_event)
+        self._builder = PathBuilder(entry, directory, self._routing, trouble=self._on_trouble, trace=self._on_event)
+        self._requests = OnionRequests(world, entry, self._routing, self._offset, self._find_path, self._on_event)
+        self._refresher = Refresher(directory, self._requests)
+        self._swarms = Swarms(self._requests, self._routing, world.entropy)
+        swarm_requests = SwarmRequests(self._requests, self._swarms, self._routing, self._offset)
+        self._mailbox = Mailbox(self._requests, swarm_requests, self._swarms, self._routing, self.now)
+
+    # Life.
+
+    async def __aenter__(self) -> Self:
+        await self._remember()
+        self._tasks = await asyncio.TaskGroup().__aenter__()
+        self._running = [
+            self._tasks.create_task(work, name=name)
+            for work, name in (
+                (self._builder.run(), "path builder"),
+                (self._refresher.run(), "node list refresher"),
+                (self._save_changes(), "node list cache"),
+            )
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is None:
+            return
+        for task in self._running:
+            task.cancel()
+        try:
+            # A cancellation may come from the group itself, because one of our tasks failed; only the group can tell.
+            # Any other error is the caller's own and passes as it is.
+            cancelled = isinstance(error, asyncio.CancelledError)
+            await tasks.__aexit__(*(kind, error, traceback) if cancelled else (None, None, None))
+        finally:
+            await self._save()
+            await self._disk.close()
+
+    async def ready(self) -> PathStatus:
+        """Wait until there is a path, however long that takes; `asyncio.timeout` bounds it."""
+        status = self._board.status
+        while status.light is Light.RED:
+            self._check_running()
+            status = await self._board.change(status)
+        return status
+
+    # State.
+
+    @property
+    def status(self) -> PathStatus:
+        """The path light with its reason and paths."""
+        return self._board.status
+
+    def watch(self) -> AsyncIterator[PathStatus]:
+        """Iterate over the present status and all that follow."""
+        return self._board.watch()
+
+    def now(self) -> int:
+        """Return network time in Unix ms: local time less its offset from what nodes say."""
+        return self._clock.now() - self._offset.offset_ms
+
+    @property
+    def nodes(self) -> tuple[NodeRecord, ...]:
+        """All nodes in use."""
+        return tuple(self._routing.pool.values())
+
+    # Requests.
+
+    async def request(self, node: NodeRecord, requests: Sequence[Request]) -> list[Result]:
+        """Send up to 20 storage requests to a node in one batch, by a path that does not hold it.
+
+        A result may be a refusal of the node: look at its `ok`.  Raises RequestFailed, NoPath, TooManyRequests.
+        """
+        self._check_running()
+        return list((await self._requests.to_node(node, requests)).results)
+
+    async def call_server(
+        self, server: ServerDestination, request: ServerRequest, *, seconds: float = SERVER_TIMEOUT
+    ) -> ServerResponse:
+        """Send a request to a server outside through the network and return its answer, whatever its code.
+
+        `seconds` is for each of up to three attempts; files want 30.  Raises RequestFailed, NoPath.
+        """
+        self._check_running()
+        return await self._requests.to_server(server, request, seconds=seconds)
+
+    async def swarm(self, account: AccountId) -> tuple[NodeRecord, ...]:
+        """Return the known good members of an account's swarm, in random order.  Raises SwarmUnavailable, NoPath."""
+        self._check_running()
+        return await self._swarms.members(account.raw)
+
+    async def store(
+        self,
+        account: AccountId,
+        data: bytes,
+        *,
+        ttl_ms: int,
+        namespace: int = 0,
+        keys: AccountKeys | None = None,
+        timestamp: int | None = None,
+    ) -> StoreReceipt:
+        """Store a message; see `Mailbox.store`."""
+        self._check_running()
+        return await self._mailbox.store(
+            account, data, ttl_ms=ttl_ms, namespace=namespace, keys=keys, timestamp=timestamp
+        )
+
+    async def retrieve(
+        self,
+        keys: AccountKeys,
+        namespaces: Sequence[int],
+        last: Mapping[bytes, Mapping[int, str]],
+        *,
+        node: NodeRecord | None = None,
+    ) -> Retrieved:
+        """Fetch messages from one member of our own swarm; see `Mailbox.retrieve`."""
+        self._check_running()
+        return await self._mailbox.retrieve(keys, namespaces, last, node=node)
+
+    async def poll(
+        self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[bytes, Mapping[int, str]]
+    ) -> Polled:
+        """Fetch messages from two members at once; see `Mailbox.poll`."""
+        self._check_running()
+        return await self._mailbox.poll(keys, namespaces, last)
+
+    async def delete(self, keys: AccountKeys, hashes: Sequence[str]) -> DeleteReceipt:
+        """Delete messages of our own; see `Mailbox.delete`."""
+        self._check_running()
+        return await self._mailbox.delete(keys, hashes)
+
+    async def expire(
+        self, keys: AccountKeys, hashes: Sequence[str], expiry: int, *, shorten: bool = False, extend: bool = False
+    ) -> ExpireReceipt:
+        """Change expiries of our own messages; see `Mailbox.expire`."""
+        self._check_running()
+        return await self._mailbox.expire(keys, hashes, expiry, shorten=shorten, extend=extend)
+
+    async def get_expiries(self, keys: AccountKeys, hashes: Sequence[str]) -> dict[str, int]:
+        """Return expiries of our own messages; see `Mailbox.get_expiries`."""
+        self._check_running()
+        return await self._mailbox.get_expiries(keys, hashes)
+
+    # Inside.
+
+    def _check_running(self) -> None:
+        if self._tasks is None:
+            raise NotRunning("the network is not running", remedy="Use it inside `async with`.")
+
+    async def _find_path(self, avoid: bytes | None, after: Path | None) -> Path:
+        for _ in range(PATH_LOOKS):
+            path = self._routing.choose(avoid, after=after)
+            if path is not None:
+                return path
+            self._builder.wake()
+            await self._path_changed(PATH_LOOK_PAUSE)
+        raise NoPath(self._board.status.reason)
+
+    async def _path_changed(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case PathBuilt() | PathDropped() | PoolLoaded():
+                self._unsaved.set()
+                self._changed.set()
+                self._changed = asyncio.Event()
+                if self._routing.missing:
+                    self._builder.wake()
+        self._show_status()
+        try:
+            self._listener(event)
+        except Exception:
+            log.exception("a trace failed")
+
+    def _on_trouble(self, trouble: str) -> None:
+        self._trouble = trouble
+        self._show_status()
+
+    def _show_status(self) -> None:
+        working = self._routing.working
+        broken = len(self._routing.paths) - len(working)
+        self._board.show(status_of(working, broken=broken, trouble=self._trouble))
+
+    # Memory.
+
+    async def _remember(self) -> None:
+        data = await self._disk.run(self._cache.load)
+        if data is None:
+            return
+        try:
+            snapshot = memory.decode(data, self._profile.fingerprint, now_ms=self._clock.now())
+        except ParseError as error:
+            log.info("%s", error)
+            return
+        self._routing.load(snapshot.nodes, Source.CACHE)
+        self._routing.remember_guards(snapshot.guards)
+        self._unsaved.clear()
+
+    async def _save_changes(self) -> None:
+        while True:
+            await self._unsaved.wait()
+            await self._save()
+            await asyncio.sleep(SAVE_PAUSE)
+
+    async def _save(self) -> None:
+        if not self._unsaved.is_set() or not self._routing.pool:
+            return
+        self._unsaved.clear()
+        snapshot = Snapshot(tuple(self._routing.pool.values()), self._routing.guards, self._clock.now())
+        data = memory.encode(snapshot, self._profile.fingerprint)
+        try:
+            await self._disk.run(lambda: self._cache.save(data))
+        except OSError as error:
+            log.warning("the node list could not be saved: %s", type(error).__name__)

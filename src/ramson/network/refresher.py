@@ -1,0 +1,54 @@
+"""Renews the node list: five minutes after the start, then every hour.
+
+Which source is asked is the directory's business; what a node of the network is asked is here.
+Spec: bootstrap-and-paths.md §2.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from ramson.errors import ParseError
+from ramson.network.directory import Directory
+from ramson.network.errors import NoSeeds
+from ramson.network.requests import OnionRequests
+from ramson.protocol import seed
+from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.storage.requests import OxendRequest
+
+log = logging.getLogger(__name__)
+
+FIRST_REFRESH = 300.0  # seconds after the start
+REFRESH_EVERY = 3600.0
+FIELDS = ("public_ip", "storage_port", "pubkey_x25519", "pubkey_ed25519")
+_QUESTION = OxendRequest(
+    endpoint="get_service_nodes", params={"active_only": True, "fields": dict.fromkeys(FIELDS, True)}
+)
+
+
+class Refresher:
+    """Keeps the list fresh until it is cancelled."""
+
+    def __init__(self, directory: Directory, requests: OnionRequests) -> None:
+        self._directory = directory
+        self._requests = requests
+
+    async def run(self) -> None:
+        """Work until cancelled; a list that cannot be renewed stays in use."""
+        await asyncio.sleep(FIRST_REFRESH)
+        while True:
+            try:
+                await self._directory.refresh(self.ask)
+            except NoSeeds as error:
+                log.info("the node list could not be renewed: %s", error)
+            await asyncio.sleep(REFRESH_EVERY)
+
+    async def ask(self, node: NodeRecord) -> Sequence[NodeRecord]:
+        """Get the list of one node, through the network.  Raises NetworkError, ParseError."""
+        answer = await self._requests.to_node(node, [_QUESTION])
+        result = answer.results[0].document.get("result")
+        if not answer.results[0].ok or not isinstance(result, dict):
+            raise ParseError("node list: the node has none")
+        return seed.parse_result(result).nodes

@@ -1,0 +1,123 @@
+"""Asking a swarm: one random member, and others after it where the failure table allows.
+
+What is asked and what a good answer is, the caller says; here are the choice of the member, what a refusal changes
+(swarm, pool, clock), and who is asked next.  Spec: bootstrap-and-paths.md §2.5, §2.7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from ramson.errors import ParseError
+from ramson.network import failures
+from ramson.network.clock import ClockOffset
+from ramson.network.errors import NetworkError, RequestFailed, SwarmUnavailable
+from ramson.network.failures import TABLE, Failure, Retry, Swarm
+from ramson.network.requests import Answer, OnionRequests, Result, refusal
+from ramson.network.routing import Routing
+from ramson.network.swarms import Swarms
+from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.storage.requests import AccountRequest, Info
+
+log = logging.getLogger(__name__)
+
+MEMBERS_TRIED = 3
+TRIES_PER_MEMBER = 2
+CLOCKS_ASKED = 3
+
+R = TypeVar("R", bound=AccountRequest)
+T = TypeVar("T")
+
+
+class SwarmRequests:
+    """Sends batches about one account to members of its swarm."""
+
+    def __init__(self, requests: OnionRequests, swarms: Swarms, routing: Routing, offset: ClockOffset) -> None:
+        self._requests = requests
+        self._swarms = swarms
+        self._routing = routing
+        self._offset = offset
+
+    async def ask(
+        self,
+        account: bytes,
+        make: Callable[[NodeRecord], Sequence[R]],
+        read: Callable[[Answer, Sequence[R]], T],
+        *,
+        only: NodeRecord | None = None,
+    ) -> T:
+        """Send a member what `make` makes for it and return what `read` makes of the answer.
+
+        `make` is called anew for every attempt, so that times are those of the attempt.  `read` gets only answers in
+        which every result is a success, and raises ParseError for one that is not good enough.  With `only` no other
+        member is asked.  Raises RequestFailed, ClockSkew, NotAuthorised, SwarmUnavailable, NoPath.
+        """
+        tried: set[bytes] = set()
+        failure: NetworkError = SwarmUnavailable("No other node keeps this mailbox")
+        clock_was_set = False
+        for _ in range(MEMBERS_TRIED):
+            member = only or await self._untried(account, tried)
+            if member is None:
+                break
+            tried.add(member.ed25519)
+            sent = make(member)
+            try:
+                answer = await self._requests.to_node(member, sent, attempts=TRIES_PER_MEMBER)
+                self._check(account, answer)
+                return read(answer, sent)
+            except ParseError as error:
+                self._routing.blame_node(member.ed25519)
+                failure = RequestFailed(Failure.DESTINATION_ERROR, str(error))
+            except RequestFailed as error:
+                treatment = TABLE[error.failure]
+                failure = error
+                if treatment.clock and not clock_was_set:
+                    clock_was_set = True
+                    tried.discard(member.ed25519)
+                    await self.measure_clock()
+                    continue
+                if treatment.retry is Retry.NOBODY:
+                    raise
+            if only is not None:
+                break
+        raise failure
+
+    async def _untried(self, account: bytes, tried: Collection[bytes]) -> NodeRecord | None:
+        members = await self._swarms.members(account)
+        return next((member for member in members if member.ed25519 not in tried), None)
+
+    def _check(self, account: bytes, answer: Answer) -> None:
+        """Raise RequestFailed for the first result that is a failure, after drawing the consequences."""
+        for result in answer.results:
+            failure = failures.of_node(result.code, result.text)
+            if failure is None:
+                continue
+            if TABLE[failure].swarm is Swarm.REPLACE:
+                self._replace_swarm(account, answer.node, result)
+            if TABLE[failure].blame_destination:
+                self._routing.blame_node(answer.node.ed25519)
+            raise refusal(failure, result.code, f"{failure.value} ({result.code})")
+
+    def _replace_swarm(self, account: bytes, member: NodeRecord, result: Result) -> None:
+        try:
+            self._swarms.learn(account, result.document)
+        except ParseError:
+            log.info("a node says that it does not keep this mailbox, and not who does")
+        self._routing.swarms.drop_member(account, member.ed25519)
+
+    async def measure_clock(self) -> None:
+        """Forget the offset to network time and ask some nodes for theirs; nodes that do not answer are left out."""
+        self._offset.forget()
+
+        async def ask(node: NodeRecord) -> None:
+            try:
+                await self._requests.to_node(node, [Info()])
+            except NetworkError as error:
+                log.info("a node did not tell its time: %s", type(error).__name__)
+
+        async with asyncio.TaskGroup() as group:
+            for node in self._routing.random_nodes(CLOCKS_ASKED):
+                group.create_task(ask(node), name="clock query")
