@@ -126,11 +126,8 @@ def decode(content: bytes, *, sent_ms: int, sender: AccountId, own: AccountId) -
     # spec gap: a missing sigTimestamp is accepted, as in messages of old clients
     if message.HasField("sigTimestamp") and message.sigTimestamp != sent_ms:
         raise ParseError("content: the signed time is not the envelope's")
-    try:
-        if message.HasField("dataMessage"):
-            return _data_message(message, content, sent_ms, sender, own)
-    except UnicodeDecodeError:
-        raise ParseError("content: a text is not UTF-8") from None
+    if message.HasField("dataMessage"):
+        return _data_message(message, content, sent_ms, sender, own)
     return _other(message, sent_ms)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import ipaddress
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from ramson.protocol.nodes import NodeList, NodeRecord
 MAX_SIZE: Final = 16 * 1024 * 1024
 DEFAULT_DIVERSITY: Final = 24
 _DIGEST_SIZE = 32
+_HEX_64 = re.compile(r"[0-9a-fA-F]{1,16}")
 
 
 class NodeState(StrEnum):
@@ -217,11 +219,8 @@ def _key(document: Mapping[str, Any], name: str) -> bytes:
 
 def _swarm_id(document: Mapping[str, Any]) -> int:
     value = document.get("swarm_id")
-    if isinstance(value, str):
-        try:
-            value = int(value, 16) if value.isalnum() else None
-        except ValueError:
-            value = None
+    if isinstance(value, str) and _HEX_64.fullmatch(value):
+        value = int(value, 16)
     if type(value) is not int or not 0 <= value < 2**64:
         raise ParseError("network file: `swarm_id` is neither a 64-bit integer nor hexadecimal")
     return value

@@ -249,15 +249,20 @@ def open_node_reply(reply: LayerCipher, body: bytes) -> NodeReply:
     status = document.get("status_code", document.get("status"))
     if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 999:
         raise ParseError("onion reply: no status")
-    content = document.get("body")
-    if content is None:
-        content = plaintext
-    elif isinstance(content, str):
-        content = content.encode()
-    else:
-        content = strict_json.encode(content)
     headers = document.get("headers")
-    return NodeReply(status, content, headers if isinstance(headers, dict) else {})
+    return NodeReply(status, _reply_body(document, plaintext), headers if isinstance(headers, dict) else {})
+
+
+def _reply_body(document: Mapping[str, Any], plaintext: bytes) -> bytes:
+    body = document.get("body")
+    if body is None:
+        return plaintext
+    if isinstance(body, str):
+        return body.encode()
+    try:
+        return strict_json.encode(body)
+    except (TypeError, RecursionError):
+        raise ParseError("onion reply: the body is nested too deeply") from None
 
 
 # ---- the node

@@ -1,14 +1,15 @@
 """Reading and writing session.proto's messages without surprises.
 
-`read` is the only way bytes of strangers become messages here: a wrong wire format and a missing required
-field are the same ParseError.  Fields and enum values that are not known stay in the message as unknown fields.
-Spec: messaging.md §3.1.
+`read` is the only way bytes of strangers become messages here: a wrong wire format, a missing required field
+and a text that is not UTF-8 are all ParseErrors.  Fields and enum values that are not known stay in the
+message as unknown fields.  Spec: messaging.md §3.1.
 """
 
 from __future__ import annotations
 
 from typing import TypeVar
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from ramson.errors import ParseError
@@ -17,20 +18,31 @@ M = TypeVar("M", bound=Message)
 
 
 def read(kind: type[M], data: bytes) -> M:
-    """Parse `data` as a `kind`.  Raises ParseError.
-
-    Text fields are not looked at: reading one that is not UTF-8 raises UnicodeDecodeError.
-    """
+    """Parse `data` as a `kind`.  Raises ParseError."""
     message = kind()
     try:
         message.ParseFromString(data)
-    except DecodeError:
-        raise ParseError(f"not a valid {kind.__name__}") from None
-    if not message.IsInitialized():
-        raise ParseError(f"a required field of {kind.__name__} is missing")
+        valid = message.IsInitialized() and _texts_are_utf8(message)
+    except (DecodeError, UnicodeDecodeError):
+        valid = False
+    if not valid:
+        raise ParseError(f"not a valid {kind.__name__}")
     return message
 
 
 def write(message: Message) -> bytes:
     """Serialize with fields in number order, as all official runtimes do."""
     return message.SerializeToString(deterministic=True)
+
+
+def _texts_are_utf8(message: Message) -> bool:
+    # proto2 does not check on the wire: the runtime hands out a broken text as bytes when its field is read.
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_STRING:
+            if not all(isinstance(text, str) for text in (value if field.is_repeated else (value,))):
+                return False
+        elif field.type == FieldDescriptor.TYPE_MESSAGE and not all(
+            _texts_are_utf8(part) for part in (value if field.is_repeated else (value,))
+        ):
+            return False
+    return True
