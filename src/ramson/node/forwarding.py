@@ -17,7 +17,7 @@ class Forwarder(Protocol):
     """The way to the other members of this node's swarm."""
 
     def peers(self, account: bytes) -> tuple[NodeRecord, ...]:
-        """The other members of this node's swarm, for an account (33 bytes) that the swarm owns.
+        """Return the other members of this node's swarm, for an account (33 bytes) that the swarm owns.
 
         Members that cannot be reached now, or that have no address, are among them: every member has an entry in
         the reply.

@@ -23,9 +23,9 @@ class Outcome:
 
     @classmethod
     def text(cls, status: int, text: str) -> Outcome:
-        """A plain text, as most refusals are."""
+        """Make an outcome of a plain text, as most refusals are."""
         return cls(status, text.encode(), is_json=False)
 
     def omq_parts(self) -> list[bytes]:
-        """The data parts of an OxenMQ reply: the body alone, or the decimal code and the body."""
+        """Return the data parts of an OxenMQ reply: the body alone, or the decimal code and the body."""
         return [self.body] if self.status == 200 else [b"%d" % self.status, self.body]

@@ -1,0 +1,112 @@
+"""Carrying out a recursive request on this node's own mailbox, and reporting it as a member of the swarm.
+
+The request has been admitted; nothing is checked again.  A database that refuses is reported, not raised.
+Spec: storage-rpc.md §4 *Per-member entries*, node/CORRECTIONS.md.
+"""
+
+from __future__ import annotations
+
+from ramson.crypto.hashing import message_hash
+from ramson.crypto.keys import Ed25519KeyPair
+from ramson.node.mailbox import ExpireMode, Mailbox, MailboxError, NewMessage
+from ramson.node.monitor import Monitor
+from ramson.protocol.storage import (
+    AccountRequest,
+    Delete,
+    DeleteAll,
+    DeleteBefore,
+    DeletedEntry,
+    Entry,
+    Expire,
+    ExpireAll,
+    ExpireEntry,
+    Failed,
+    Report,
+    RevokedEntry,
+    RevokeSubaccount,
+    Signed,
+    Store,
+    StoreEntry,
+    UnrevokedEntry,
+    UnrevokeSubaccount,
+    UpdatedEntry,
+)
+from ramson.protocol.storage.entries import Hashes
+from ramson.protocol.storage.limits import MAX_EXPIRE_MS
+
+
+class LocalMember:
+    """This node as a member of its swarm: it signs with `signer` what became of a request."""
+
+    def __init__(self, mailbox: Mailbox, monitor: Monitor, signer: Ed25519KeyPair) -> None:
+        self._mailbox = mailbox
+        self._monitor = monitor
+        self._signer = signer
+
+    async def carry_out(self, request: AccountRequest, now: int) -> Report:
+        """Change the mailbox and report.  `now` is the node's time in ms."""
+        try:
+            entry = await self._change(request, now)
+        except MailboxError as error:
+            return Failed(query_failure=True, reason=str(error))
+        return Signed(entry, self._signer.sign(entry.signed_message(request)))
+
+    async def _change(self, request: AccountRequest, now: int) -> Entry:
+        mailbox, account = self._mailbox, request.account
+        match request:
+            case Store():
+                return await self._store(request)
+            case Delete():
+                return DeletedEntry(hashes=tuple(await mailbox.delete(account, request.messages)))
+            case DeleteAll():
+                deleted = await mailbox.delete_all(account, request.namespace)
+                return DeletedEntry(hashes=_listed(deleted, request.namespace))
+            case DeleteBefore():
+                deleted = await mailbox.delete_before(account, request.namespace, request.before)
+                return DeletedEntry(hashes=_listed(deleted, request.namespace))
+            case ExpireAll():
+                lowered = await mailbox.expire_all(account, request.namespace, request.expiry)
+                return UpdatedEntry(hashes=_listed(lowered, request.namespace))
+            case Expire():
+                return await self._expire(request, now)
+            case RevokeSubaccount():
+                await mailbox.revoke(account, request.tokens)
+                return RevokedEntry()
+            case UnrevokeSubaccount():
+                return UnrevokedEntry(count=await mailbox.unrevoke(account, request.tokens))
+            case _:
+                raise TypeError(f"{request.method.name} is not carried out by swarms")
+
+    async def _store(self, request: Store) -> StoreEntry:
+        message = NewMessage(
+            account=request.account,
+            namespace=request.namespace,
+            hash=message_hash(request.account, request.namespace, request.data),
+            timestamp=request.timestamp,
+            expiry=request.expiry,
+            data=request.data,
+        )
+        stored = await self._mailbox.store(message)
+        if stored.new:
+            self._monitor.notify(message)
+        return StoreEntry(hash=message.hash, expiry=stored.expiry, already=not stored.new)
+
+    async def _expire(self, request: Expire, now: int) -> ExpireEntry:
+        expiries = [min(expiry, now + MAX_EXPIRE_MS) for expiry in request.expiry]
+        if len(expiries) == 1:
+            expiries *= len(request.messages)
+        mode = ExpireMode.SHORTEN if request.shorten else ExpireMode.EXTEND if request.extend else ExpireMode.SET
+        changed = await self._mailbox.expire(request.account, list(zip(request.messages, expiries, strict=True)), mode)
+        updated = tuple(sorted(changed.updated))
+        return ExpireEntry(
+            updated=updated,
+            expiry=expiries[0] if len(request.expiry) == 1 else tuple([changed.updated[name] for name in updated]),
+            unchanged=None if mode is ExpireMode.SET else changed.unchanged,
+        )
+
+
+def _listed(found: dict[int, list[str]], namespace: int | None) -> Hashes:
+    """Give the hashes of one namespace as a list, those of all by namespace."""
+    if namespace is None:
+        return {key: tuple(hashes) for key, hashes in found.items()}
+    return tuple(found.get(namespace, ()))
