@@ -22,6 +22,7 @@ class Standing:
     def __init__(self, registry: Registry, ed25519: bytes) -> None:
         self._registry = registry
         self.ed25519 = ed25519
+        self._judged: tuple[NodeList, tuple[str, ...]] | None = None
 
     @property
     def nodes(self) -> NodeList:
@@ -51,12 +52,18 @@ class Standing:
 
     def unready(self) -> tuple[str, ...]:
         """Say what keeps the node from serving; nothing when it is ready."""
+        nodes = self.nodes
+        if self._judged is None or self._judged[0] is not nodes:
+            self._judged = nodes, tuple(self._reasons())
+        return self._judged[1]
+
+    def _reasons(self) -> list[str]:
         reasons = []
         if self.nodes.hardfork < LOWEST_HARDFORK:
             reasons.append("the network is before hardfork 19.3")  # spec gap: no text is given
         if self.swarm_id == UNASSIGNED:
             reasons.append("not in any swarm")
-        return tuple(reasons)
+        return reasons
 
 
 def peer_address(node: NodeRecord) -> PeerAddress | None:

@@ -15,6 +15,7 @@ the group fail.  A damaged file is not written to again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -90,10 +91,17 @@ class Writer:
     async def close(self) -> None:
         """Finish what was submitted, take no more, and close the connection and the disk."""
         self._refusal = self._refusal or "the mailbox is closed"
-        if self._task is not None:
-            await asyncio.wait([self._task])
-        await self._disk.run(self._db.close)
-        await self._disk.close()
+        try:
+            if self._task is not None:
+                await asyncio.wait([self._task])
+            await self._disk.run(self._db.close)
+            await self._disk.close()
+        except BaseException:
+            # The disk is gone, or nobody waits any more.  What is not committed is rolled back; a connection
+            # left to the garbage collector would hold its lock until then.
+            with contextlib.suppress(apsw.Error):
+                self._db.close()
+            raise
 
     async def _drain(self) -> None:
         group: list[_Operation] = []
