@@ -69,6 +69,10 @@ class Fabric:
             self.failure = (address, error)
             self.stop()
 
+    def at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
+        """Call back at a virtual time, on nobody's behalf."""
+        self.loop.call_at(when, callback, *args, context=self._nowhere)
+
     def later(self, seconds: float, callback: Callable[..., object], *args: Any) -> None:
         """Call back after `seconds`, on nobody's behalf: what is on its way outlives its sender."""
         self.loop.call_later(seconds, callback, *args, context=self._nowhere)

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ramson.crypto.keys import X25519KeyPair
 from ramson.world.http import (
     AddressRefused,
     CannotListen,
@@ -28,7 +29,10 @@ from ramson.world.http import (
     Stage,
     Tls,
 )
+from ramson.world.omq_engine import OmqEngine
+from ramson.world.peers import Command
 from ramson.world.pins import pin_of
+from ramson.world.simulated.links import SimulatedTransport
 
 if TYPE_CHECKING:
     from ramson.world.simulated.host import Incarnation
@@ -65,7 +69,7 @@ class SimulatedListener:
     async def close(self) -> None:
         """Accept no more and let requests in progress be answered, for 10 s at most; then cancel them."""
         self.open = False
-        self.life.net.forget(self)
+        self.life.net.release(self.endpoint.port, self)
         if self._answers:
             _, late = await asyncio.wait(self._answers, timeout=GRACE)
             for task in sorted(late, key=hash):
@@ -186,8 +190,9 @@ class SimulatedNet:
     def __init__(self, life: Incarnation) -> None:
         self._life = life
         self._fabric = life.fabric
-        self._listeners: dict[int, SimulatedListener] = {}
+        self._bound: dict[int, SimulatedListener | SimulatedTransport] = {}
         self._idle: dict[tuple[str, int, bool], list[tuple[SimulatedListener, float]]] = {}
+        self._links: list[SimulatedTransport] = []
         self._next_port = FIRST_FREE_PORT
 
     async def request(
@@ -214,30 +219,49 @@ class SimulatedNet:
     ) -> SimulatedListener:
         """Serve HTTP at `endpoint`; see `Net.listen`."""
         self._life.check()
-        bound = Endpoint(endpoint.host, self._bind(endpoint))
+        bound = Endpoint(endpoint.host, self._free_port(endpoint))
         listener = SimulatedListener(self._life, bound, handler, certificate, limits)
-        self._listeners[bound.port] = listener
+        self._bound[bound.port] = listener
         return listener
+
+    async def link(
+        self,
+        identity: X25519KeyPair,
+        commands: Mapping[str, Command],
+        *,
+        listen: Endpoint | None,
+        max_message: int = 10 * 1024 * 1024,
+    ) -> OmqEngine:
+        """Make an OxenMQ endpoint; see `Net.link`."""
+        self._life.check()
+        bound = None if listen is None else Endpoint(listen.host, self._free_port(listen))
+        transport = SimulatedTransport(self._life, identity, bound, max_message)
+        if bound is not None:
+            self._bound[bound.port] = transport
+        self._links.append(transport)
+        return OmqEngine(transport, commands, self._life.world.entropy)
 
     async def close(self) -> None:
         """Close idle client connections."""
         self._idle.clear()
 
     def lose(self) -> None:
-        """Take all listeners away: the host crashed."""
-        for listener in self._listeners.values():
+        """Take all listeners and links away: the host crashed."""
+        for listener in [each for each in self._bound.values() if isinstance(each, SimulatedListener)]:
             listener.lose()
-        self._listeners.clear()
+        for link in self._links:
+            link.lose()
+        self._bound.clear()
         self._idle.clear()
 
-    def forget(self, listener: SimulatedListener) -> None:
-        """Free the port of a closed listener."""
-        if self._listeners.get(listener.endpoint.port) is listener:
-            del self._listeners[listener.endpoint.port]
+    def release(self, port: int, holder: SimulatedListener | SimulatedTransport) -> None:
+        """Free the port of what listens no more."""
+        if self._bound.get(port) is holder:
+            del self._bound[port]
 
-    def listener(self, port: int) -> SimulatedListener | None:
-        """Return the HTTP listener at a port."""
-        return self._listeners.get(port)
+    def bound(self, port: int) -> SimulatedListener | SimulatedTransport | None:
+        """Return what listens at a port."""
+        return self._bound.get(port)
 
     async def _exchange(
         self,
@@ -292,8 +316,8 @@ class SimulatedNet:
             self._fabric.fault("parted", here, address)
             await asyncio.Future()
         await asyncio.sleep(self._fabric.delay(here, address) + self._fabric.delay(address, here))
-        listener = self._fabric.hosts[address].life.net.listener(port)
-        if listener is None:
+        listener = self._fabric.hosts[address].life.net.bound(port)
+        if not isinstance(listener, SimulatedListener):
             self._fabric.fault("refused", here, address)
             raise NetError(Stage.CONNECT, "the connection was refused")
         if tls is not None:
@@ -314,13 +338,13 @@ class SimulatedNet:
         elif tls.verify:
             raise NetError(Stage.TLS, "no public authority vouches for a simulated host")
 
-    def _bind(self, endpoint: Endpoint) -> int:
+    def _free_port(self, endpoint: Endpoint) -> int:
         if endpoint.host not in ANY_ADDRESS and endpoint.host != self._life.host.address:
             raise CannotListen(f"cannot listen at {endpoint}: a simulated host has one address, its own")
         port = endpoint.port
         if port == 0:
             port, self._next_port = self._next_port, self._next_port + 1
-        if port in self._listeners:
+        if port in self._bound:
             raise CannotListen(f"cannot listen at {endpoint}: the port is taken", remedy="choose a free port")
         return port
 
