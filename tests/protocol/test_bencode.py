@@ -10,8 +10,8 @@ from ramson.protocol import bt
 integers = st.integers(bt.MIN_INT, bt.MAX_INT)
 values = st.recursive(
     integers | st.binary(max_size=40),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.binary(max_size=8), inner, max_size=5),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.binary(max_size=8), inner, max_size=4),
+    max_leaves=10,
 )
 encodings = values.map(bt.encode)
 

@@ -10,7 +10,7 @@ from ramson.crypto.account import AccountId, AccountKeys
 from ramson.crypto.keys import Ed25519KeyPair, verify
 from ramson.crypto.sealing import seal
 from ramson.errors import LocalError, ParseError
-from ramson.protocol import envelope, protobuf
+from ramson.protocol import envelope, group_envelope, protobuf
 from ramson.protocol.session_pb2 import Content, Envelope, WebSocketMessage
 
 ALICE, BOB, EVE = (AccountKeys.from_entropy(bytes([n]) * 16) for n in (1, 2, 3))
@@ -57,6 +57,12 @@ def test_every_message_carries_a_pro_signature_of_64_bytes():
     assert verify(pro.public, real.content, real.proSig)
     assert decoy.ByteSize() == real.ByteSize()
     assert not any(verify(keys.ed25519.public, decoy.content, decoy.proSig) for keys in (ALICE, BOB))
+
+
+@pytest.mark.parametrize("write", [envelope.direct_message, group_envelope.group_message])
+def test_a_pro_signature_of_another_size_would_show(write):
+    with pytest.raises(LocalError):
+        write(b"content", SENT, bytes(63))
 
 
 def test_decoys_differ():

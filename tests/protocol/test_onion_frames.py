@@ -99,6 +99,8 @@ def test_entry_cipher_names(name, enc_type):
         {"ephemeral_key": KEY[2:]},
         {"ephemeral_key": KEY + "00"},
         {"ephemeral_key": KEY[:-2] + "  "},
+        {"ephemeral_key": KEY + " "},
+        {"ephemeral_key": KEY[:32] + " " + KEY[32:]},
         {"ephemeral_key": " " + KEY[:-2] + " "},
         {"ephemeral_key": KEY, "enc_type": "rot13"},
         {"ephemeral_key": KEY, "enc_type": "XCHACHA20"},

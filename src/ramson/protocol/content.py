@@ -28,6 +28,13 @@ class ExpirationMode(IntEnum):
     AFTER_SEND = 2
 
 
+_EXPIRATION_TYPES: Final = {
+    ExpirationMode.NONE: Content.UNKNOWN,
+    ExpirationMode.AFTER_READ: Content.DELETE_AFTER_READ,
+    ExpirationMode.AFTER_SEND: Content.DELETE_AFTER_SEND,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Expiration:
     """A disappearing-messages setting; a `timer_s` of 0 is off."""
@@ -108,7 +115,7 @@ def encode(message: TextMessage) -> bytes:
         if message.quote is not None:
             data.quote.id, data.quote.author = message.quote.sent_ms, message.quote.author
         if message.expiration != Expiration():
-            content.expirationType = Content.ExpirationType.Name(message.expiration.mode)  # type: ignore[assignment]
+            content.expirationType = _EXPIRATION_TYPES[message.expiration.mode]
             content.expirationTimer = message.expiration.timer_s
         content.sigTimestamp = message.sent_ms
         return protobuf.write(content)
