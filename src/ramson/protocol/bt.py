@@ -31,6 +31,10 @@ _INT_WIDTH = 20
 _LENGTH_WIDTH = 10
 
 
+class UnorderedKeys(ParseError):
+    """A dict whose keys are not in strictly ascending order."""
+
+
 def encode(value: Any) -> bytes:
     """Encode ints, booleans, bytes-like values, text (as UTF-8), lists, tuples and mappings.
 
@@ -110,7 +114,7 @@ def _dict(items: list[Value]) -> dict[bytes, Value]:
     if len(keys) * 2 != len(items):
         raise ParseError("bencode: a dict key is not a string, or the last one has no value")
     if not all(map(lt, keys, keys[1:])):
-        raise ParseError("bencode: dict keys are not in ascending order")
+        raise UnorderedKeys("bencode: dict keys are not in ascending order")
     return dict(zip(keys, items[1::2], strict=True))
 
 

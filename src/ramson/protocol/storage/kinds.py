@@ -241,8 +241,8 @@ def _timestamp(value: Any) -> int:
     return number
 
 
-_SIGNED_DIGITS: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
-_DIGITS: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
+_SIGNED_DIGITS: Final = re.compile(r"-?[0-9]{1,100}", re.ASCII)
+_DIGITS: Final = re.compile(r"[0-9]{1,100}", re.ASCII)
 
 
 def _any_time_from_json(value: Any) -> int:

@@ -119,8 +119,10 @@ def decode_body(body: bytes) -> tuple[dict[Any, Any], Encoding]:
         try:
             # Bytes after the dict are ignored.
             return cast("dict[Any, Any]", bt.decode_prefix(body)[0]), Encoding.BT
-        except ParseError as error:
-            raise BadRequest("request failed", 500) from error
+        except bt.UnorderedKeys as error:
+            raise invalid(str(error)) from None
+        except ParseError:
+            raise BadRequest("request failed", 500) from None
     try:
         document = decode_json(body) if body else {}
     except ParseError:
