@@ -1,0 +1,171 @@
+"""The account file: whole or not there, sealed, for its owner only."""
+
+import random
+import stat
+import unicodedata
+from pathlib import Path
+
+import apsw
+import pytest
+
+from ramson.messenger import vault
+from ramson.messenger.vault import (
+    AccountFileError,
+    AccountFileExists,
+    AccountFileMissing,
+    KeyCost,
+    NotAnAccountFile,
+    WeakPassphrase,
+    WrongPassphrase,
+)
+
+CHEAP = KeyCost(passes=1, memory=13)
+SECRET = "the owl flies at noon"
+
+
+def fill(connection: apsw.Connection) -> None:
+    connection.execute("CREATE TABLE note (text TEXT)")
+    connection.execute("INSERT INTO note VALUES (?)", (SECRET,))
+
+
+def make(path: Path, passphrase: str = "passphrase") -> Path:
+    vault.create(path, passphrase, fill, entropy=random.Random(1), cost=CHEAP)
+    return path
+
+
+def read(path: Path, passphrase: str = "passphrase") -> str:
+    connection = vault.open_file(path, passphrase)
+    try:
+        return connection.execute("SELECT text FROM note").get
+    finally:
+        connection.close()
+
+
+def test_what_is_written_can_be_read_with_the_passphrase(tmp_path):
+    assert read(make(tmp_path / "a.ramson")) == SECRET
+
+
+def test_a_wrong_passphrase_is_told(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    with pytest.raises(WrongPassphrase) as caught:
+        read(path, "passphrasE")
+    assert "passphrasE" not in str(caught.value)
+
+
+def test_the_same_letters_typed_on_another_system_open_it(tmp_path):
+    path = make(tmp_path / "a.ramson", unicodedata.normalize("NFC", "clé de voûte"))
+    assert read(path, unicodedata.normalize("NFD", "clé de voûte")) == SECRET
+
+
+def test_a_short_passphrase_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(WeakPassphrase):
+        make(tmp_path / "a.ramson", "12345")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_readable_is_on_disk_while_it_is_written_and_after(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    connection = vault.open_file(path, "passphrase")
+    connection.execute("INSERT INTO note VALUES (?)", (SECRET + "!",))
+    files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    connection.close()
+    assert len(files["a.ramson-wal"]) > 4096
+    for content in files.values():
+        assert SECRET.encode() not in content
+        assert b"SQLite" not in content
+        assert b"note" not in content
+
+
+def test_only_the_owner_may_read_any_of_its_files(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    path.chmod(0o644)  # as a careless copy would leave it
+    connection = vault.open_file(path, "passphrase")
+    connection.execute("INSERT INTO note VALUES ('x')")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    connection.close()
+    assert "a.ramson-wal" in modes
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_missing_directory_is_made_for_the_owner_only(tmp_path):
+    path = make(tmp_path / "new" / "a.ramson")
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path):
+    path = tmp_path / "a.ramson"
+    path.write_text("precious")
+    with pytest.raises(AccountFileExists):
+        make(path)
+    assert path.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_appears_meanwhile_is_never_overwritten(tmp_path):
+    path = tmp_path / "a.ramson"
+    with pytest.raises(AccountFileExists):
+        vault.create(path, "passphrase", lambda _: path.write_text("precious"), entropy=random.Random(1), cost=CHEAP)
+    assert path.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_creation_that_fails_leaves_nothing(tmp_path):
+    def stumble(connection: apsw.Connection) -> None:
+        fill(connection)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        vault.create(tmp_path / "a.ramson", "passphrase", stumble, entropy=random.Random(1), cost=CHEAP)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(AccountFileMissing):
+        read(tmp_path / "a.ramson")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"r", b"SQLite format 3\0" + bytes(100), b"r\x02\x01\x0d" + bytes(5000)])
+def test_another_file_is_not_taken_for_an_account(tmp_path, content):
+    path = tmp_path / "a.ramson"
+    path.write_bytes(content)
+    with pytest.raises(NotAnAccountFile):
+        read(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(("passes", "memory"), [(0, 13), (17, 13), (1, 12), (1, 33)])
+def test_an_absurd_cost_in_a_file_is_refused_before_it_is_paid(tmp_path, passes, memory):
+    path = make(tmp_path / "a.ramson")
+    content = bytearray(path.read_bytes())
+    content[2:4] = passes, memory
+    path.write_bytes(content)
+    with pytest.raises(NotAnAccountFile):
+        read(path)
+
+
+@pytest.mark.parametrize("offset", [4, 15, 40, 3000])
+def test_a_changed_byte_of_the_first_page_never_opens(tmp_path, offset):
+    path = make(tmp_path / "a.ramson")
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(AccountFileError):
+        read(path)
+
+
+def test_each_file_has_its_own_key(tmp_path):
+    salts = [KeyCost().salt(random.SystemRandom()) for _ in range(2)]
+    assert salts[0] != salts[1]
+    assert salts[0][:4] == salts[1][:4] == b"r\x01\x03\x1c"
+
+
+def test_opening_it_twice_in_one_program_keeps_both_usable(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    first = vault.open_file(path, "passphrase")
+    second = vault.open_file(path, "passphrase")
+    second.execute("INSERT INTO note VALUES ('two')")
+    second.close()
+    first.execute("INSERT INTO note VALUES ('one')")
+    assert first.execute("SELECT count(*) FROM note").get == 3
+    first.close()
