@@ -1,1 +1,5 @@
-"""A whole network in one process and in virtual time."""
+"""Whole networks in virtual time: the real nodes, seeds and clients in a simulated world."""
+
+from ramson.sim.network import SimulatedNetwork
+
+__all__ = ["SimulatedNetwork"]

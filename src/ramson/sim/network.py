@@ -1,0 +1,132 @@
+"""A whole Session network in a simulation: a seed, nodes in swarms, and addresses for clients.
+
+Everything that runs is the real code; only its `World` is simulated.  Keys come from the simulation's
+seed.  All nodes and the seed share one certificate, made once in a process from the system's randomness:
+making one for each would cost more than most scenarios, and nothing that goes over the simulated wire
+depends on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from pathlib import Path
+
+from ramson.errors import LocalError
+from ramson.network import NetworkProfile
+from ramson.node import certificate
+from ramson.node.config import NodeConfig
+from ramson.node.keys import NodeKeys
+from ramson.node.node import Node
+from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState, Seed
+from ramson.protocol.nodes import NodeRecord
+from ramson.registry import FileRegistry, SeedService
+from ramson.world import Certificate, Endpoint, World
+from ramson.world.pins import pin_of
+from ramson.world.simulated import Simulation
+
+HTTPS_PORT, OMQ_PORT, SEED_PORT = 22021, 22020, 4443  # as on the public network
+SEED_ADDRESS = "10.1.0.1"
+MAX_NODES = MAX_CLIENTS = 50_000
+RING = 2**64
+
+
+@functools.cache
+def shared_certificate() -> Certificate:
+    """Return the certificate of every simulated listener of this process."""
+    return certificate.create(0)
+
+
+class SimulatedNetwork:
+    """`nodes` service nodes dealt evenly over `swarms` swarms, and a seed, as hosts of `simulation`.
+
+    The nodes keep their databases under `directory`, one folder a node.  They start with the run.
+    """
+
+    def __init__(self, simulation: Simulation, directory: Path, *, nodes: int = 12, swarms: int = 3) -> None:
+        if not 1 <= swarms <= nodes <= MAX_NODES:
+            raise LocalError(f"{nodes} nodes cannot form {swarms} swarms", remedy="have a node for every swarm")
+        self._simulation = simulation
+        self._directory = directory
+        self._up = [asyncio.Event() for _ in range(nodes)]
+        self._keys = [NodeKeys.generate(simulation.world(_node_address(i)).entropy) for i in range(nodes)]
+        pin = pin_of(shared_certificate())
+        self.file = NetworkFile(
+            nodes=tuple(
+                NetworkNode(
+                    f"n{i}", NodeState.ACTIVE, _record(keys, i, RING // swarms * (i * swarms // nodes) + 0x1000)
+                )
+                for i, keys in enumerate(self._keys)
+            ),
+            seeds=(Seed(f"https://{SEED_ADDRESS}:{SEED_PORT}/json_rpc", pin),),
+        )
+        self.profile = NetworkProfile.from_file(self.file, name="simulated")
+        simulation.host(SEED_ADDRESS).start(self._run_seed)
+        for i in range(nodes):
+            simulation.host(_node_address(i)).start(functools.partial(self._run_node, i))
+
+    @property
+    def records(self) -> tuple[NodeRecord, ...]:
+        """The nodes as the network lists them, in the order of their numbers."""
+        return tuple(node.record for node in self.file.nodes)
+
+    async def up(self) -> None:
+        """Wait until every node that was not killed serves."""
+        for i, serving in enumerate(self._up):
+            if self._simulation.host(_node_address(i)).life.alive:
+                await serving.wait()
+
+    def client_world(self, number: int, *, skew_ms: int = 0) -> World:
+        """Return the world of the client host with this number, its clock `skew_ms` ahead."""
+        if not 0 <= number < MAX_CLIENTS:
+            raise LocalError(f"there is no client number {number}")
+        return self._simulation.world(f"10.2.{number // 250}.{number % 250 + 1}", skew_ms=skew_ms)
+
+    def kill(self, number: int) -> None:
+        """End a node's process at this instant."""
+        self._simulation.crash(_node_address(number))
+        self._up[number].clear()
+
+    def restart(self, number: int) -> None:
+        """Start a killed node again, on the same database."""
+        self._simulation.restart(_node_address(number))
+
+    def address(self, number: int) -> str:
+        """Return a node's address."""
+        return _node_address(number)
+
+    async def _run_seed(self, world: World) -> None:
+        registry = FileRegistry(self.file, entropy=world.entropy)
+        async with SeedService(world, registry, Endpoint(SEED_ADDRESS, SEED_PORT), shared_certificate()):
+            await asyncio.Event().wait()
+
+    async def _run_node(self, number: int, world: World) -> None:
+        address = _node_address(number)
+        config = NodeConfig(
+            https=Endpoint(address, HTTPS_PORT),
+            omq=Endpoint(address, OMQ_PORT),
+            data_dir=self._directory / f"n{number}",
+            testnet=self.file.testnet,
+            allow_private_relay=True,
+        )
+        registry = FileRegistry(self.file, entropy=world.entropy)
+        async with Node(world, self._keys[number], shared_certificate(), config, registry):
+            self._up[number].set()
+            await asyncio.Event().wait()
+
+
+def _node_address(number: int) -> str:
+    """Give each node a /24 of its own, as path diversity wants."""
+    return f"10.{3 + number // 250}.{number % 250 + 1}.1"
+
+
+def _record(keys: NodeKeys, number: int, swarm_id: int) -> NodeRecord:
+    return NodeRecord(
+        ed25519=keys.ed25519.public,
+        x25519=keys.x25519.public,
+        legacy=keys.legacy,
+        ip=_node_address(number),
+        https_port=HTTPS_PORT,
+        omq_port=OMQ_PORT,
+        swarm_id=swarm_id,
+    )
