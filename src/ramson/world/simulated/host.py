@@ -55,8 +55,7 @@ class SimulatedClock:
 class SimulatedDisk:
     """Runs work inline, one piece after the other, each after a drawn delay.
 
-    Work that was begun is done even when its caller gives up; work not begun is withdrawn then, as a
-    thread pool would.  A crash loses both.
+    Work that was given is done even when its caller gives up; a crash loses it.
     """
 
     def __init__(self, life: Incarnation) -> None:
@@ -75,16 +74,10 @@ class SimulatedDisk:
         seconds, stalled = self._fabric.model.disk_delay(self._life.chance)
         if stalled:
             self._fabric.fault("disk-stall", self._life.host.address)
-        begin = max(self._free_at, loop.time())
-        self._free_at = begin + seconds * self._life.host.disk_factor
+        self._free_at = max(self._free_at, loop.time()) + seconds * self._life.host.disk_factor
         done: asyncio.Future[T] = loop.create_future()
         self._pending[done] = loop.call_at(self._free_at, self._perform, work, done)
-        try:
-            return await done
-        except asyncio.CancelledError:
-            if loop.time() < begin and done in self._pending:
-                self._pending.pop(done).cancel()
-            raise
+        return await done
 
     async def close(self) -> None:
         """Let what was given be done, then take no more."""

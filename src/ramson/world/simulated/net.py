@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ramson.crypto.keys import X25519KeyPair
+from ramson.world.faults import describe
 from ramson.world.http import (
     AddressRefused,
     CannotListen,
@@ -94,8 +95,8 @@ class SimulatedListener:
         context = self.life.context()
         try:
             answer = context.run(self._handler, request)
-        except Exception:
-            log.exception("handler failed")
+        except Exception as error:  # noqa: BLE001 - a handler's fault costs its caller a reply, nobody else anything
+            log.error("handler failed: %s", describe(error))  # noqa: TRY400 - a traceback could quote a message
             exchange.answer(FAILED)
             return
         if isinstance(answer, HttpResponse):
@@ -108,8 +109,8 @@ class SimulatedListener:
     async def _answer_later(self, exchange: _Exchange, answer: Awaitable[HttpResponse]) -> None:
         try:
             exchange.answer(await answer)
-        except Exception:
-            log.exception("handler failed")
+        except Exception as error:  # noqa: BLE001 - a handler's fault costs its caller a reply, nobody else anything
+            log.error("handler failed: %s", describe(error))  # noqa: TRY400 - a traceback could quote a message
             exchange.answer(FAILED)
         except asyncio.CancelledError:
             exchange.reset()
