@@ -300,7 +300,7 @@ async def test_a_server_gets_the_whole_frame(network, target):
     ((endpoint, request, tls, timeout, _),) = network.served
     assert (endpoint.host, endpoint.port) == ("example.org", 443)
     assert (request.method, request.target, request.body) == ("POST", target, plaintext)
-    assert request.headers == {"content-type": "application/octet-stream"}
+    assert request.headers == {"Content-Type": "application/octet-stream"}
     assert tls.verify
     assert timeout == 25.0
 

@@ -99,6 +99,13 @@ async def test_the_right_tester_gets_the_message(swarm, mailbox):
     assert await swarm.ask(b"%d" % HEIGHT, RAW, by=swarm.stranger) == [b"wrong request"]
 
 
+async def test_a_tester_of_another_swarm_need_not_wait_to_be_refused(swarm):
+    outsider = NodeRecord(b"\x01" * 32, b"\x02" * 32, b"\x03" * 32, "10.0.0.2", 1, 2, 2**63)
+    swarm.members.append(outsider)
+    swarm.registry.replace(swarm.file())
+    assert await swarm.ask(b"%d" % (HEIGHT + 1), RAW, by=outsider) == [b"wrong request"]
+
+
 async def test_a_block_to_come_is_waited_for_and_old_ones_are_kept(swarm, mailbox):
     await mailbox.store(NewMessage(ACCOUNT, 0, TEXT, 1, 2, b"data"))
     waiting = asyncio.ensure_future(swarm.ask(b"%d" % (HEIGHT + 1), RAW))

@@ -199,7 +199,7 @@ class OnionRelay:
         if self._is_full(len(inner.frame)):
             return _BUSY
         endpoint = Endpoint(inner.host.strip("[]"), inner.port)
-        request = HttpRequest("POST", inner.target, {"content-type": "application/octet-stream"}, inner.frame)
+        request = HttpRequest("POST", inner.target, {"Content-Type": "application/octet-stream"}, inner.frame)
         with self._wait(len(inner.frame)):
             try:
                 reply = await self._net.request(

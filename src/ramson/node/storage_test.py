@@ -68,6 +68,8 @@ class StorageTests:
             self._waiting -= 1
 
     async def _answer(self, height: int, tester: bytes, text: str) -> list[bytes]:
+        if not any(node.ed25519 == tester for node in self._standing.others):
+            return [b"wrong request"]  # at any height
         while height > self._standing.nodes.height:
             await self._next_block.wait()
         members = sorted(self._standing.nodes.swarm(self._standing.swarm_id), key=lambda node: node.legacy)
