@@ -203,12 +203,25 @@ def test_what_a_destination_says_costs_the_path_nothing(routing, failure):
     assert (routing.paths, dict(routing.pool)) == before
 
 
-def test_a_silent_path_does_not_count_as_working_until_its_guard_answers(routing):
+def test_a_path_whose_guard_cannot_be_reached_does_not_count_as_working(routing):
     first, second = routing.paths
-    routing.failed(Failure.PATH_TIMEOUT, first)
+    routing.failed(Failure.GUARD_UNREACHABLE, first)
     assert routing.working == (second,)
     routing.failed(Failure.GUARD_ERROR, first)
     assert routing.working == (first, second)
+
+
+def test_after_a_silence_the_guard_is_looked_at(routing):
+    first, second = routing.paths
+    routing.failed(Failure.PATH_TIMEOUT, first)
+    assert routing.working == (first, second)
+    assert routing.doubtful_guards == (first.guard,)
+    routing.guard_seen(first.guard.ed25519, good=False)
+    assert routing.working == (second,)
+    assert routing.doubtful_guards == (first.guard,)
+    routing.guard_seen(first.guard.ed25519, good=True)
+    assert routing.working == (first, second)
+    assert routing.doubtful_guards == ()
 
 
 def test_a_path_that_cannot_be_patched_is_dropped_and_its_guard_remembered(nodes):

@@ -6,6 +6,7 @@ All choices are `routing`'s; here are only the tests of guards and the pauses.  
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from ramson.network.directory import Directory
@@ -20,6 +21,7 @@ ROUNDS = 6
 QUICK_TRIES = 4  # a second apart; then the pauses double
 PAUSE = 1.0  # seconds
 LONGEST_PAUSE = 60.0
+LOOK_AGAIN = 5.0  # seconds, at guards that do not answer
 
 
 class PathBuilder:
@@ -47,6 +49,7 @@ class PathBuilder:
         """Work until cancelled."""
         failures = 0
         while True:
+            await self._look_at_guards()
             try:
                 await self._build()
             except NetworkError as error:
@@ -57,8 +60,29 @@ class PathBuilder:
                 continue
             failures = 0
             self._trouble("")
-            await self._wanted.wait()
+            await self._pause()
             self._wanted.clear()
+
+    async def _pause(self) -> None:
+        """Wait to be woken; while a guard does not answer, no longer than it takes to look at it again."""
+        if not self._routing.doubtful_guards:
+            await self._wanted.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN):
+                await self._wanted.wait()
+
+    async def _look_at_guards(self) -> None:
+        """Test the guards of paths that fell silent: whether they are out of reach, or something behind them is."""
+
+        async def look(guard: NodeRecord) -> None:
+            good = await self._entry.test(guard)
+            self._routing.guard_seen(guard.ed25519, good=good)
+            self._trace(GuardTested(guard, good))
+
+        async with asyncio.TaskGroup() as group:
+            for guard in self._routing.doubtful_guards:
+                group.create_task(look(guard), name="guard test")
 
     async def _build(self) -> None:
         """Build what is missing.  Raises NoSeeds and NoPath; paths already built stay."""

@@ -121,7 +121,7 @@ class Directory:
     async def refresh(self, ask: AskNode) -> None:
         """Renew the list: from three random nodes if the pool is large enough, else from the seeds.
 
-        `ask` gets one node's list through an onion request and raises NetworkError or ParseError.  Raises NoSeeds.
+        `ask` gets one node's list through an onion request and raises NetworkError.  Raises NoSeeds.
         """
         for _ in range(NODES_ATTEMPTS):
             if len(self._routing.pool) < MIN_POOL_TO_ASK_NODES:
@@ -138,7 +138,7 @@ class Directory:
         async def ask_one(node: NodeRecord) -> None:
             try:
                 answers.append(await ask(node))
-            except (NetworkError, ParseError) as error:
+            except NetworkError as error:
                 log.info("a node gave no list: %s", type(error).__name__)
 
         async with asyncio.TaskGroup() as group:

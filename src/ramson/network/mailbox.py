@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from ramson.crypto.account import AccountId, AccountKeys
 from ramson.crypto.hashing import message_hash
@@ -111,9 +112,10 @@ class Mailbox:
             if not seen:
                 break
             try:
-                answer = await self._requests.to_node(member, self._retrieves(keys, list(seen), seen))
-                pages = _pages(list(seen), answer)
-            except (NetworkError, ParseError):
+                pages = await self._requests.to_node(
+                    member, self._retrieves(keys, list(seen), seen), partial(_pages, list(seen))
+                )
+            except NetworkError:
                 break  # what came so far is good; the rest will still be there
             for namespace, page in pages.items():
                 found[namespace].extend(page.messages)

@@ -25,17 +25,18 @@ from ramson.network.clock import ClockOffset
 from ramson.network.directory import Directory
 from ramson.network.entry import Entry
 from ramson.network.errors import NoPath, NotRunning
+from ramson.network.failures import SILENT
 from ramson.network.mailbox import Mailbox
 from ramson.network.mailbox_reply import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
 from ramson.network.paths import Path
 from ramson.network.profile import NetworkProfile
 from ramson.network.refresher import Refresher
-from ramson.network.requests import SERVER_TIMEOUT, OnionRequests, Result
+from ramson.network.requests import SERVER_TIMEOUT, OnionRequests, Result, as_it_is
 from ramson.network.routing import Routing
 from ramson.network.status import Light, PathStatus, StatusBoard, status_of
 from ramson.network.swarm_requests import SwarmRequests
 from ramson.network.swarms import Swarms
-from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Source, Trace, no_trace
+from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, RequestAnswered, Source, Trace, no_trace
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.onion import ServerDestination
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse
@@ -149,7 +150,7 @@ class Network:
         A result may be a refusal of the node: look at its `ok`.  Raises RequestFailed, NoPath, TooManyRequests.
         """
         self._check_running()
-        return list((await self._requests.to_node(node, requests)).results)
+        return list((await self._requests.to_node(node, requests, as_it_is)).results)
 
     async def call_server(
         self, server: ServerDestination, request: ServerRequest, *, seconds: float = SERVER_TIMEOUT
@@ -163,7 +164,7 @@ class Network:
 
     async def swarm(self, account: AccountId) -> tuple[NodeRecord, ...]:
         """Return the known good members of an account's swarm, in random order.  Raises SwarmUnavailable, NoPath."""
-        self._check_running()
+        await self._way_in()
         return await self._swarms.members(account.raw)
 
     async def store(
@@ -177,7 +178,7 @@ class Network:
         timestamp: int | None = None,
     ) -> StoreReceipt:
         """Store a message; see `Mailbox.store`."""
-        self._check_running()
+        await self._way_in()
         return await self._mailbox.store(
             account, data, ttl_ms=ttl_ms, namespace=namespace, keys=keys, timestamp=timestamp
         )
@@ -191,31 +192,31 @@ class Network:
         node: NodeRecord | None = None,
     ) -> Retrieved:
         """Fetch messages from one member of our own swarm; see `Mailbox.retrieve`."""
-        self._check_running()
+        await self._way_in()
         return await self._mailbox.retrieve(keys, namespaces, last, node=node)
 
     async def poll(
         self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[bytes, Mapping[int, str]]
     ) -> Polled:
         """Fetch messages from two members at once; see `Mailbox.poll`."""
-        self._check_running()
+        await self._way_in()
         return await self._mailbox.poll(keys, namespaces, last)
 
     async def delete(self, keys: AccountKeys, hashes: Sequence[str]) -> DeleteReceipt:
         """Delete messages of our own; see `Mailbox.delete`."""
-        self._check_running()
+        await self._way_in()
         return await self._mailbox.delete(keys, hashes)
 
     async def expire(
         self, keys: AccountKeys, hashes: Sequence[str], expiry: int, *, shorten: bool = False, extend: bool = False
     ) -> ExpireReceipt:
         """Change expiries of our own messages; see `Mailbox.expire`."""
-        self._check_running()
+        await self._way_in()
         return await self._mailbox.expire(keys, hashes, expiry, shorten=shorten, extend=extend)
 
     async def get_expiries(self, keys: AccountKeys, hashes: Sequence[str]) -> dict[str, int]:
         """Return expiries of our own messages; see `Mailbox.get_expiries`."""
-        self._check_running()
+        await self._way_in()
         return await self._mailbox.get_expiries(keys, hashes)
 
     # Inside.
@@ -223,6 +224,11 @@ class Network:
     def _check_running(self) -> None:
         if self._tasks is None:
             raise NotRunning("the network is not running", remedy="Use it inside `async with`.")
+
+    async def _way_in(self) -> None:
+        """Wait for a path, and with it for the list of nodes from which a swarm is asked for.  Raises NoPath."""
+        self._check_running()
+        await self._find_path(None, None)
 
     async def _find_path(self, avoid: bytes | None, after: Path | None) -> Path:
         for _ in range(PATH_LOOKS):
@@ -248,6 +254,8 @@ class Network:
                 self._changed = asyncio.Event()
                 if self._routing.missing:
                     self._builder.wake()
+            case RequestAnswered() if event.failure in SILENT:
+                self._builder.wake()
         self._show_status()
         try:
             self._listener(event)

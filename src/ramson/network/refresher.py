@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ramson.errors import ParseError
 from ramson.network.directory import Directory
 from ramson.network.errors import NoSeeds
-from ramson.network.requests import OnionRequests
+from ramson.network.requests import Answer, OnionRequests
 from ramson.protocol import seed
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.storage.requests import OxendRequest
@@ -46,9 +46,13 @@ class Refresher:
             await asyncio.sleep(REFRESH_EVERY)
 
     async def ask(self, node: NodeRecord) -> Sequence[NodeRecord]:
-        """Get the list of one node, through the network.  Raises NetworkError, ParseError."""
-        answer = await self._requests.to_node(node, [_QUESTION])
-        result = answer.results[0].document.get("result")
-        if not answer.results[0].ok or not isinstance(result, dict):
-            raise ParseError("node list: the node has none")
-        return seed.parse_result(result).nodes
+        """Get the list of one node, through the network.  Raises NetworkError."""
+        return await self._requests.to_node(node, [_QUESTION], _listed)
+
+
+def _listed(answer: Answer) -> Sequence[NodeRecord]:
+    (reply,) = answer.results
+    result = reply.document.get("result")
+    if not reply.ok or not isinstance(result, dict):
+        raise ParseError("node list: the node has none")
+    return seed.parse_result(result).nodes

@@ -103,6 +103,13 @@ class _Opened(Generic[T]):
 
 
 Reader = Callable[[LayerCipher, bytes], T]
+
+
+def as_it_is(answer: Answer) -> Answer:
+    """Read an answer by leaving it to the caller."""
+    return answer
+
+
 FindPath = Callable[[bytes | None, Path | None], Awaitable[Path]]
 
 
@@ -121,10 +128,18 @@ class OnionRequests:
         self._trace = trace
         self._numbers = count(1)
 
-    async def to_node(self, node: NodeRecord, requests: Sequence[Request], *, attempts: int = ATTEMPTS) -> Answer:
-        """Send a batch of up to 20 requests to a node and return its results, good and bad.
+    async def to_node(
+        self,
+        node: NodeRecord,
+        requests: Sequence[Request],
+        read: Callable[[Answer], T],
+        *,
+        attempts: int = ATTEMPTS,
+    ) -> T:
+        """Send a batch of up to 20 requests to a node and return what `read` makes of its results, good and bad.
 
-        Raises RequestFailed when there is no such answer, NoPath, TooManyRequests.
+        A node has failed if its answer makes no sense, or if `read` raises ParseError.
+        Raises RequestFailed (also for that), NoPath, TooManyRequests, and what else `read` raises.
         """
         if not 0 < len(requests) <= MAX_BATCH:
             raise TooManyRequests(f"a batch has 1 to {MAX_BATCH} requests, not {len(requests)}", remedy="Send several.")
@@ -142,13 +157,18 @@ class OnionRequests:
             raise refusal(failure, reply.status)
         try:
             results = parse_results(reply.body, len(requests))
-        except ParseError:
+            self._note_time(node, results, opened)
+            found = read(Answer(results, node, path))
+        except ParseError as error:
             self._routing.failed(Failure.DESTINATION_ERROR, path, destination=node.ed25519)
-            raise RequestFailed(Failure.DESTINATION_ERROR, "the node's answer makes no sense") from None
+            raise RequestFailed(Failure.DESTINATION_ERROR, str(error)) from None
+        self._routing.forgive_node(node.ed25519)
+        return found
+
+    def _note_time(self, node: NodeRecord, results: Sequence[Result], opened: _Opened[Any]) -> None:
         times = [result.body["t"] for result in results if isinstance(result.body, dict) and "t" in result.body]
         if times:
             self._offset.observe(node.ed25519, sent_ms=opened.sent_ms, received_ms=opened.received_ms, t=times[-1])
-        return Answer(results, node, path)
 
     async def to_server(
         self,
@@ -188,7 +208,7 @@ class OnionRequests:
             self._routing.failed(outcome.failure, path, destination=errand.node, named=outcome.named)
             self._trace(RequestAnswered(number, path, elapsed_ms, outcome.failure))
             raise RequestFailed(outcome.failure)
-        self._routing.answered(path, errand.node)
+        self._routing.answered(path)
         self._trace(RequestAnswered(number, path, elapsed_ms, None))
         return _Opened(outcome, path, sent_ms, sent_ms + elapsed_ms)
 

@@ -10,7 +10,7 @@ is one more node that sees this client's address; a path that loses its guard is
 failed three times is dropped, and its guard is forgotten.
 
     outcome                     path        its middle and last     destination
-    reply decrypted             forgive 1   forgive 1               forgive 1
+    reply decrypted             forgive 1   forgive 1               forgive 1, if it is a proper answer
     blame_path                  +1          +1 each                 -
     blame_destination           -           -                       +1
     next node missing           patched     the named one leaves    leaves, if it is the one named
@@ -44,12 +44,17 @@ PATHS = 2  # wanted at all times
 
 @dataclass(slots=True, eq=False)
 class _Standing:
-    """A path in use and how it has done: failures, patches since the last reply, whether its guard answered last."""
+    """A path in use and how it has done.
+
+    `patches` counts since the last reply.  It is `working` if its guard answered when last heard of, and `doubtful`
+    after a silence that may be the guard's or of something behind it.
+    """
 
     path: Path
     failures: int = 0
     patches: int = 0
     working: bool = True
+    doubtful: bool = False
 
 
 class Routing:
@@ -151,6 +156,18 @@ class Routing:
         idle = [self._pool[key] for key in self._guards if key not in used]
         return tuple(idle[: self.missing])
 
+    @property
+    def doubtful_guards(self) -> tuple[NodeRecord, ...]:
+        """Guards of paths that fell silent, to be looked at directly."""
+        return tuple(standing.path.guard for standing in self._standings if standing.doubtful)
+
+    def guard_seen(self, ed25519: bytes, *, good: bool) -> None:
+        """Take note of a direct look at a guard in use.  It costs the path nothing: we may be offline."""
+        for standing in self._standings:
+            if standing.path.guard.ed25519 == ed25519:
+                standing.working = good
+                standing.doubtful = not good
+
     def guard_candidates(self, count: int, *, beside: Iterable[bytes] = ()) -> list[NodeRecord]:
         """Draw up to `count` nodes to test as guards: not hops of paths, not guards, not the keys `beside`."""
         used = [hop for standing in self._standings for hop in standing.path.hops]
@@ -238,7 +255,7 @@ class Routing:
 
     # Outcomes.
 
-    def answered(self, path: Path, destination: bytes | None = None) -> None:
+    def answered(self, path: Path) -> None:
         """Take note of a reply that decrypted: the path carried a request to its destination and back."""
         # spec gap: the spec only clears failures with a new list.  Then a path with a rare loss would change its
         # guard every hour; so each reply makes up for one failure, and a hop that fails more than it works still goes.
@@ -247,9 +264,9 @@ class Routing:
             standing.failures = max(0, standing.failures - 1)
             standing.patches = 0
             standing.working = True
-        for key in (path.middle.ed25519, path.last.ed25519, destination):
-            if key is not None and self._failures.get(key, 0) > 0:
-                self._failures[key] -= 1
+            standing.doubtful = False
+        for hop in path.hops[1:]:
+            self.forgive_node(hop.ed25519)
 
     def failed(
         self, failure: Failure, path: Path, *, destination: bytes | None = None, named: bytes | None = None
@@ -258,7 +275,9 @@ class Routing:
         treatment = TABLE[failure]
         standing = self._standing_of(path)
         if standing is not None:
-            standing.working = failure not in SILENT
+            standing.doubtful = failure in SILENT
+            if failure is not Failure.PATH_TIMEOUT:
+                standing.working = failure is not Failure.GUARD_UNREACHABLE
         if treatment.drop_named:
             self._missing_node(path, named, destination)
         if treatment.blame_path:
@@ -273,6 +292,11 @@ class Routing:
         self._failures[ed25519] = self._failures.get(ed25519, 0) + 1
         if self._failures[ed25519] >= NODE_FAILURES:
             self.drop_node(ed25519, f"it failed {NODE_FAILURES} times")
+
+    def forgive_node(self, ed25519: bytes) -> None:
+        """Let something a node did well make up for one failure."""
+        if self._failures.get(ed25519, 0) > 0:
+            self._failures[ed25519] -= 1
 
     def _missing_node(self, path: Path, named: bytes | None, destination: bytes | None) -> None:
         # A hop's word is not authenticated: it may speak of nodes this request was to go through, and of no other.

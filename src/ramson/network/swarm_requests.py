@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import TypeVar
 
 from ramson.errors import ParseError
 from ramson.network import failures
 from ramson.network.clock import ClockOffset
 from ramson.network.errors import NetworkError, RequestFailed, SwarmUnavailable
-from ramson.network.failures import TABLE, Failure, Retry, Swarm
-from ramson.network.requests import Answer, OnionRequests, Result, refusal
+from ramson.network.failures import TABLE, Retry, Swarm
+from ramson.network.requests import Answer, OnionRequests, Result, as_it_is, refusal
 from ramson.network.routing import Routing
 from ramson.network.swarms import Swarms
 from ramson.protocol.nodes import NodeRecord
@@ -64,33 +65,25 @@ class SwarmRequests:
                 break
             tried.add(member.ed25519)
             sent = make(member)
+            judge = partial(self._judge, account, sent, read)
             try:
-                answer = await self._requests.to_node(member, sent, attempts=TRIES_PER_MEMBER)
-                self._check(account, answer)
-                return read(answer, sent)
-            except ParseError as error:
-                self._routing.blame_node(member.ed25519)
-                failure = RequestFailed(Failure.DESTINATION_ERROR, str(error))
+                return await self._requests.to_node(member, sent, judge, attempts=TRIES_PER_MEMBER)
             except RequestFailed as error:
-                treatment = TABLE[error.failure]
-                failure = error
+                failure, treatment = error, TABLE[error.failure]
                 if treatment.clock and not clock_was_set:
                     clock_was_set = True
                     tried.discard(member.ed25519)
                     await self.measure_clock()
-                    continue
-                if treatment.retry is Retry.NOBODY:
+                elif treatment.retry is Retry.NOBODY or only is not None:
                     raise
-            if only is not None:
-                break
         raise failure
 
     async def _untried(self, account: bytes, tried: Collection[bytes]) -> NodeRecord | None:
         members = await self._swarms.members(account)
         return next((member for member in members if member.ed25519 not in tried), None)
 
-    def _check(self, account: bytes, answer: Answer) -> None:
-        """Raise RequestFailed for the first result that is a failure, after drawing the consequences."""
+    def _judge(self, account: bytes, sent: Sequence[R], read: Callable[[Answer, Sequence[R]], T], answer: Answer) -> T:
+        """Raise RequestFailed for the first result that is a failure, after drawing the consequences, or read on."""
         for result in answer.results:
             failure = failures.of_node(result.code, result.text)
             if failure is None:
@@ -100,6 +93,7 @@ class SwarmRequests:
             if TABLE[failure].blame_destination:
                 self._routing.blame_node(answer.node.ed25519)
             raise refusal(failure, result.code, f"{failure.value} ({result.code})")
+        return read(answer, sent)
 
     def _replace_swarm(self, account: bytes, member: NodeRecord, result: Result) -> None:
         try:
@@ -114,7 +108,7 @@ class SwarmRequests:
 
         async def ask(node: NodeRecord) -> None:
             try:
-                await self._requests.to_node(node, [Info()])
+                await self._requests.to_node(node, [Info()], as_it_is)
             except NetworkError as error:
                 log.info("a node did not tell its time: %s", type(error).__name__)
 

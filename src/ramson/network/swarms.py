@@ -15,7 +15,7 @@ from typing import Any
 
 from ramson.errors import ParseError
 from ramson.network.errors import RequestFailed, SwarmUnavailable
-from ramson.network.requests import OnionRequests
+from ramson.network.requests import Answer, OnionRequests
 from ramson.network.routing import Routing
 from ramson.protocol.nodes import NodeList, NodeRecord
 from ramson.protocol.storage.requests import GetSwarm
@@ -48,17 +48,20 @@ class Swarms:
         return tuple(members)
 
     async def _look_up(self, account: bytes) -> None:
+        def read(answer: Answer) -> bool:
+            return answer.results[0].ok and self.learn(account, answer.results[0].document)
+
         asked: list[bytes] = []
         for _ in range(NODES_ASKED):
             nodes = self._routing.random_nodes(1, beside=asked)
             if not nodes:
                 break
             asked.append(nodes[0].ed25519)
+            question = [GetSwarm(account=account)]
             try:
-                answer = await self._requests.to_node(nodes[0], [GetSwarm(account=account)], attempts=TRIES_PER_NODE)
-                if answer.results[0].ok and self.learn(account, answer.results[0].document):
+                if await self._requests.to_node(nodes[0], question, read, attempts=TRIES_PER_NODE):
                     return
-            except (RequestFailed, ParseError):
+            except RequestFailed:
                 continue
         if not self._routing.swarms.members(account):
             raise SwarmUnavailable("No node says who keeps this mailbox")
