@@ -70,6 +70,11 @@ class PeerRefused(RemoteError):
 class PeerLink(Protocol):
     """One OxenMQ endpoint: it listens, and it dials peers when asked to."""
 
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens, with the port that was really bound; None if it only dials."""
+        ...
+
     async def request(
         self,
         peer: PeerAddress,

@@ -14,9 +14,10 @@ from hmac import compare_digest
 
 from ramson.errors import LocalError
 from ramson.world.http import Endpoint, HttpRequest, HttpResponse, NetError, Stage, Tls
+from ramson.world.pins import pin_of_der
 from ramson.world.real.client_connection import ClientConnection, Died
 from ramson.world.real.dialer import Dialer
-from ramson.world.real.tls import client_context, spki_digest
+from ramson.world.real.tls import client_context
 
 IDLE_PER_SERVER = 8
 IDLE_IN_ALL = 256
@@ -159,7 +160,7 @@ def _check_pins(connection: ClientConnection, pins: frozenset[bytes]) -> None:
     """Close the connection and raise NetError unless the server showed a certificate with a pinned key."""
     certificate = connection.certificate()
     try:
-        digest = spki_digest(certificate) if certificate else b""
+        digest = pin_of_der(certificate) if certificate else b""
     except ValueError:
         digest = b""
     if not any(compare_digest(digest, pin) for pin in pins):

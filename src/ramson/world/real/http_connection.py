@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import httptools
 
+from ramson.world.faults import describe
 from ramson.world.http import HttpHandler, HttpLimits, HttpRequest, HttpResponse
 from ramson.world.real.headers import LazyHeaders
 
@@ -513,10 +514,6 @@ def _status_line(status: int, server: str) -> str:
 
 
 def _failed(error: BaseException) -> HttpResponse:
-    """Say `request failed` to the client; log where it happened but nothing a message could hold."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
-    logger.error("request handler failed: %s at %s", type(error).__name__, place)
+    """Say `request failed` to the client and what and where to the log."""
+    logger.error("request handler failed: %s", describe(error))
     return HttpResponse(500, _PLAIN, b"request failed")

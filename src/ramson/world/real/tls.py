@@ -1,20 +1,16 @@
-"""TLS settings of listeners and clients, and the digest that pins are compared with.
+"""TLS settings of listeners and clients.
 
 Nothing here decides whom to trust: `world.http.Tls` says that.  storage-rpc.md §1 (TLS).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ramson.errors import LocalError
 from ramson.world.http import Certificate, Tls
@@ -78,9 +74,3 @@ def _authorities() -> ssl.SSLContext:
 def client_context(tls: Tls) -> ssl.SSLContext:
     """Return the settings for dialling a server trusted as `tls` says; with pins the pins alone decide, afterwards."""
     return _authorities() if tls.verify and not tls.pins else _any_certificate()
-
-
-def spki_digest(certificate_der: bytes) -> bytes:
-    """SHA-256 (32 bytes) of a certificate's SubjectPublicKeyInfo.  Raises ValueError for a broken certificate."""
-    key = x509.load_der_x509_certificate(certificate_der).public_key()
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()

@@ -1,0 +1,64 @@
+"""`world.Net` on real sockets: the listener, the client and the peer link put together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from ramson.crypto.keys import X25519KeyPair
+from ramson.world.http import Certificate, Endpoint, HttpHandler, HttpLimits, HttpRequest, HttpResponse, Tls
+from ramson.world.omq_engine import OmqEngine
+from ramson.world.peers import Command
+from ramson.world.real.client import HttpClient
+from ramson.world.real.dialer import Dialer, DirectDialer
+from ramson.world.real.listener import HttpListener, listen
+
+
+class RealNet:
+    """The network of this machine.  `source` is the local address to call from, for machines with several."""
+
+    def __init__(self, entropy: random.Random, *, source: str | None = None, dialer: Dialer | None = None) -> None:
+        self._entropy = entropy
+        self._source = source
+        self._dialer = dialer or DirectDialer(source)
+        self._client: HttpClient | None = None
+
+    async def request(
+        self,
+        endpoint: Endpoint,
+        request: HttpRequest,
+        *,
+        tls: Tls | None,
+        timeout: float,  # noqa: ASYNC109 - the promise to the caller, with an error of its own
+        max_reply: int = 16 * 1024 * 1024,
+        allow: Callable[[str], bool] | None = None,
+    ) -> HttpResponse:
+        """See world.Net."""
+        if self._client is None:
+            self._client = HttpClient(self._dialer)
+        return await self._client.request(endpoint, request, tls=tls, timeout=timeout, max_reply=max_reply, allow=allow)
+
+    async def listen(
+        self, endpoint: Endpoint, handler: HttpHandler, *, certificate: Certificate | None, limits: HttpLimits
+    ) -> HttpListener:
+        """See world.Net."""
+        return await listen(endpoint, handler, certificate=certificate, limits=limits)
+
+    async def link(
+        self,
+        identity: X25519KeyPair,
+        commands: Mapping[str, Command],
+        *,
+        listen: Endpoint | None,
+        max_message: int = 10 * 1024 * 1024,
+    ) -> OmqEngine:
+        """See world.Net.  Needs the extra `ramson[node]`."""
+        from ramson.world.real.omq import ZmqTransport  # noqa: PLC0415 - clients are installed without pyzmq
+
+        transport = ZmqTransport(identity, listen=listen, source=self._source, max_message=max_message)
+        return OmqEngine(transport, commands, self._entropy)
+
+    async def close(self) -> None:
+        """Close idle client connections."""
+        if self._client is not None:
+            await self._client.close()
