@@ -26,10 +26,8 @@ from ramson.network import Network
 from ramson.network.cache import MemoryCache
 from ramson.network.profile import NetworkProfile, SeedUrl
 from ramson.protocol import onion, seed, server_v4, strict_json
+from ramson.protocol import storage as r
 from ramson.protocol.nodes import NodeList, NodeRecord
-from ramson.protocol.storage import requests as r
-from ramson.protocol.storage.entries import DeletedEntry, ExpireEntry, StoreEntry
-from ramson.protocol.storage.parsing import parse_rpc_json
 from ramson.protocol.swarms import UNASSIGNED
 from ramson.world import Certificate, Endpoint, HttpLimits, HttpRequest, HttpResponse, World
 from ramson.world.simulated import CALM, Model, Simulation
@@ -115,7 +113,7 @@ class FakeNode:
         if request.target == "/storage_rpc/v1":
             if self.unready:
                 return HttpResponse(503, {}, b"Service node is not ready: not in any swarm; \n")
-            code, body = self.execute(parse_rpc_json(request.body, testnet=True))
+            code, body = self.execute(r.parse_rpc_json(request.body, testnet=True))
             return HttpResponse(code, {}, strict_json.encode(body))
         return await self.onion(onion.parse_entry(request.body))
 
@@ -145,7 +143,7 @@ class FakeNode:
     # As a destination.
 
     def serve(self, payload: bytes) -> tuple[int, bytes]:
-        request = parse_rpc_json(payload, testnet=True)
+        request = r.parse_rpc_json(payload, testnet=True)
         assert isinstance(request, r.Batch)
         results = []
         for each in request.requests:
@@ -164,8 +162,7 @@ class FakeNode:
             return 200, {"result": seed.service_nodes_result(network.listed, query, random.Random(1)), **stamp}
         swarm = network.swarm(request.account)
         if isinstance(request, r.GetSwarm) or self not in swarm:
-            snodes = [{"pubkey_ed25519": each.keys.public.hex(), "ip": each.record.ip} for each in swarm]
-            return (200 if isinstance(request, r.GetSwarm) else 421), {"snodes": snodes, **stamp}
+            return (200 if isinstance(request, r.GetSwarm) else 421), {**network.named(swarm), **stamp}
         mail = network.mail.setdefault(request.account, Mail())
         match request:
             case r.Store():
@@ -174,7 +171,7 @@ class FakeNode:
                 name = message_hash(request.account, request.namespace, request.data)
                 box = mail.messages.setdefault(request.namespace, {})
                 box.setdefault(name, (request.timestamp, request.expiry, request.data))
-                entry: Any = StoreEntry(hash=name, expiry=request.expiry)
+                entry: Any = r.StoreEntry(hash=name, expiry=request.expiry)
                 return 200, {"swarm": network.reports(swarm, request, entry), "hash": name, **stamp}
             case r.Retrieve():
                 if abs((request.timestamp or 0) - now) > 60_000:
@@ -190,7 +187,7 @@ class FakeNode:
                 return 200, {"messages": messages, "more": start + len(page) < len(listed), **stamp}
             case r.Delete():
                 gone = [name for box in mail.messages.values() for name in request.messages if box.pop(name, None)]
-                entry = DeletedEntry(hashes=tuple(sorted(gone)))
+                entry = r.DeletedEntry(hashes=tuple(sorted(gone)))
                 return 200, {"swarm": network.reports(swarm, request, entry), **stamp}
             case r.Expire():
                 updated = []
@@ -199,7 +196,7 @@ class FakeNode:
                         if name in box:
                             box[name] = (box[name][0], request.expiry[0], box[name][2])
                             updated.append(name)
-                entry = ExpireEntry(updated=tuple(sorted(updated)), expiry=request.expiry[0])
+                entry = r.ExpireEntry(updated=tuple(sorted(updated)), expiry=request.expiry[0])
                 return 200, {"swarm": network.reports(swarm, request, entry), **stamp}
             case r.GetExpiries():
                 known = {
@@ -258,6 +255,22 @@ class FakeNetwork:
 
     def swarm(self, account: bytes) -> list[FakeNode]:
         return [self.by_key[each.ed25519] for each in self.listed.swarm_of(account)[1]]
+
+    def named(self, nodes: list[FakeNode]) -> dict[str, Any]:
+        """The body of get_swarm that names these nodes."""
+        snodes = [
+            {
+                "pubkey_ed25519": each.keys.public.hex(),
+                "pubkey_x25519": each.record.x25519.hex(),
+                "pubkey_legacy": each.record.legacy.hex(),
+                "ip": each.record.ip,
+                "port": str(PORT),
+                "port_https": PORT,
+                "port_omq": 22020,
+            }
+            for each in nodes
+        ]
+        return {"snodes": snodes, "swarm": "1000000000000000"}
 
     def reports(self, swarm: list[FakeNode], request: Any, entry: Any) -> dict[str, Any]:
         def report(each: FakeNode) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import pytest
 
 from ramson.network.failures import TABLE, Failure, HopError, Retry, Swarm, Treatment, of_hop, of_node
+from ramson.protocol.storage import Result
 
 KEY = bytes(range(32))
 
@@ -85,9 +86,17 @@ def test_a_server_that_cannot_be_reached_is_not_the_paths_fault(status, body):
     ],
 )
 def test_a_nodes_own_status(status, failure):
-    assert of_node(status) is failure
+    assert of_node(Result(status, {})) is failure
 
 
 def test_an_oxen_server_error_costs_nobody_anything():
-    assert of_node(500, "Oxen Server error: busy") is Failure.OXEN_SERVER_ERROR
-    assert of_node(200, "Oxen Server error") is Failure.OXEN_SERVER_ERROR
+    assert of_node(Result(500, "Oxen Server error: busy")) is Failure.OXEN_SERVER_ERROR
+    assert of_node(Result(200, "Oxen Server error")) is Failure.OXEN_SERVER_ERROR
+
+
+@pytest.mark.parametrize(
+    "text", ["expire: timestamp should be >= current time", "delete_before timestamp too far in the future"]
+)
+def test_two_methods_refuse_a_time_with_401(text):
+    assert of_node(Result(401, text)) is Failure.CLOCK
+    assert of_node(Result(401, "expire: signature verification failed")) is Failure.UNAUTHORISED

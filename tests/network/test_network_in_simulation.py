@@ -21,7 +21,7 @@ from ramson.network.trace import (
     Source,
 )
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
-from ramson.protocol.storage.requests import Info
+from ramson.protocol.storage import Info
 from ramson.world import HttpResponse
 
 KEYS = AccountKeys.from_entropy(b"sixteen bytes ok")

@@ -3,18 +3,13 @@
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ramson.crypto.keys import Ed25519KeyPair
-from ramson.errors import ParseError
 from ramson.network import Failure, RequestFailed
-from ramson.network.mailbox_reply import parse_expiries, parse_page, vouched
-from ramson.network.requests import ATTEMPTS, parse_results
-from ramson.network.swarms import parse_members
+from ramson.network.requests import ATTEMPTS
 from ramson.network.trace import NodeDropped, PathPatched, RequestAnswered, RequestSent
 from ramson.protocol import onion, server_v4
-from ramson.protocol.storage import requests as r
+from ramson.protocol import storage as r
 from ramson.world import HttpResponse
 
 
@@ -44,7 +39,7 @@ def test_a_node_that_left_the_network_is_patched_out_and_the_request_succeeds(fa
         return gone, paths, results, network.status.paths, network.nodes
 
     gone, before, results, after, left = fake.run(main)
-    assert all(result[0].ok for result in results)
+    assert all(result[0].code == 200 for result in results)
     assert [event.before for event in fake.of_kind(PathPatched)] == [before[0]]
     assert {path.guard for path in after} == {path.guard for path in before}
     assert gone not in left
@@ -83,7 +78,7 @@ def test_a_dead_middle_costs_its_path_and_the_requests_get_through(fake):
         dead = fake.by_key[paths[0].middle.ed25519]
         dead.silent = True
         for _ in range(12):
-            assert (await network.request(off_the(paths, fake), [r.Info()]))[0].ok
+            assert (await network.request(off_the(paths, fake), [r.Info()]))[0].code == 200
         await two_paths(network)
         return dead.keys.public, {node.ed25519 for node in network.nodes}
 
@@ -111,7 +106,7 @@ def test_a_lying_guard_is_found_out_and_replaced(fake, reply, failure):
         guard = fake.by_key[paths[0].guard.ed25519]
         guard.relays = reply
         for _ in range(20):
-            assert (await network.request(off_the(paths, fake), [r.Info()]))[0].ok
+            assert (await network.request(off_the(paths, fake), [r.Info()]))[0].code == 200
         return guard.keys.public, {node.ed25519 for node in network.nodes}
 
     guard, left = fake.run(main)
@@ -248,46 +243,3 @@ def test_a_server_that_fails_is_not_the_paths_fault(fake, reply, failure, attemp
     assert fake.run(main) == (failure, True)
     assert len(fake.of_kind(RequestSent)) == 4 * attempts
     assert fake.of_kind(NodeDropped) == []
-
-
-# ---- replies are read strictly: a value or a ParseError, nothing else
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
-keyed = st.sampled_from(
-    [
-        "snodes",
-        "messages",
-        "more",
-        "swarm",
-        "hash",
-        "data",
-        "expiries",
-        "results",
-        "pubkey_ed25519",
-        "timestamp",
-        "code",
-    ]
-)
-documents = st.dictionaries(keyed, json_values | st.lists(st.dictionaries(keyed, json_values, max_size=4), max_size=4))
-
-
-@given(documents)
-def test_any_object_is_read_or_refused(document):
-    request = r.Store(account=bytes(33), data=b"", timestamp=1, expiry=1)
-    for read in (parse_members, parse_page, parse_expiries, lambda each: vouched(request, each, {})):
-        try:
-            read(document)
-        except ParseError:
-            continue
-
-
-@given(st.binary(max_size=60) | st.builds(lambda inner: b'{"results":[' + inner + b"]}", st.binary(max_size=40)))
-def test_any_bytes_are_results_or_refused(body):
-    try:
-        assert len(parse_results(body, 1)) == 1
-    except ParseError:
-        return

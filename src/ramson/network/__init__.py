@@ -17,18 +17,10 @@ from ramson.network.errors import (
 )
 from ramson.network.failures import Failure
 from ramson.network.mailbox import CannotStore
-from ramson.network.mailbox_reply import (
-    DeleteReceipt,
-    ExpireReceipt,
-    Polled,
-    Retrieved,
-    StoredMessage,
-    StoreReceipt,
-)
 from ramson.network.network import Network
 from ramson.network.paths import Path
 from ramson.network.profile import MAINNET, TESTNET, NetworkProfile, SeedUrl
-from ramson.network.requests import Result
+from ramson.network.receipts import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
 from ramson.network.status import Hop, Light, PathStatus, Place
 from ramson.network.trace import Event, Trace
 
@@ -58,11 +50,9 @@ __all__ = [
     "Place",
     "Polled",
     "RequestFailed",
-    "Result",
     "Retrieved",
     "SeedUrl",
     "StoreReceipt",
-    "StoredMessage",
     "SwarmUnavailable",
     "TooManyRequests",
     "Trace",

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ramson.protocol.storage import Result
+
 
 class Failure(StrEnum):
     """Every way an onion request can fail, by where the failure was seen."""
@@ -121,15 +123,16 @@ def of_hop(status: int, body: bytes, *, to_server: bool) -> HopError | None:
     return HopError(Failure.GUARD_ERROR)
 
 
-def of_node(status: int, text: str = "") -> Failure | None:
-    """Classify a storage node's own status, whole reply or one result of a batch; None for success."""
+def of_node(result: Result) -> Failure | None:
+    """Classify what a storage node answered, to a whole request or to one of a batch; None for success."""
+    text = result.body if isinstance(result.body, str) else ""
     if text.startswith(_OXEN_SERVER_ERROR):
         return Failure.OXEN_SERVER_ERROR
-    if 200 <= status < 300:
+    if 200 <= result.code < 300:
         return None
-    if status == 401 and "timestamp" in text:  # two methods refuse a time so
+    if result.code == 401 and "timestamp" in text:  # two methods refuse a time so
         return Failure.CLOCK
-    return _NODE_STATUS.get(status, Failure.DESTINATION_ERROR)
+    return _NODE_STATUS.get(result.code, Failure.DESTINATION_ERROR)
 
 
 _NODE_STATUS = {

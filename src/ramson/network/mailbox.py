@@ -13,18 +13,27 @@ from functools import partial
 from ramson.crypto.account import AccountId, AccountKeys
 from ramson.crypto.hashing import message_hash
 from ramson.errors import LocalError, ParseError
-from ramson.network import mailbox_reply as reply
+from ramson.network import receipts
 from ramson.network.errors import NetworkError
-from ramson.network.mailbox_reply import DeleteReceipt, ExpireReceipt, Page, Polled, Retrieved, StoreReceipt
+from ramson.network.failures import of_node
+from ramson.network.receipts import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
 from ramson.network.requests import Answer, OnionRequests
 from ramson.network.routing import Routing
 from ramson.network.swarm_requests import SwarmRequests
 from ramson.network.swarms import Swarms
 from ramson.protocol.namespaces import Namespace, anyone_may_store, max_ttl_ms
 from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.storage import (
+    Delete,
+    Expire,
+    GetExpiries,
+    Retrieve,
+    RetrieveReply,
+    Store,
+    read_reply,
+    sign,
+)
 from ramson.protocol.storage.limits import MAX_DATA, MIN_TTL_MS
-from ramson.protocol.storage.requests import Delete, Expire, GetExpiries, Retrieve, Store
-from ramson.protocol.storage.signing import sign
 
 MAX_PAGES = 10  # of one retrieve; what is left is said to be more
 POLLED = 2  # members asked in parallel
@@ -77,8 +86,8 @@ class Mailbox:
             return [store if keys is None or anyone_may_store(namespace) else sign(store, keys)]
 
         def read(answer: Answer, sent: Sequence[Store]) -> StoreReceipt:
-            found = reply.vouched(sent[0], answer.results[0].document, self._routing.pool)
-            good, bad = reply.stored_by(found, expected)
+            found = receipts.vouched(sent[0], read_reply(sent[0], answer.results[0].body), self._routing.pool)
+            good, bad = receipts.stored_by(found, expected)
             if not good:
                 raise ParseError("no node of the swarm confirms that it keeps the message")
             return StoreReceipt(expected, good, bad, sent[0].timestamp, answer.path)
@@ -102,8 +111,8 @@ class Mailbox:
         def make(member: NodeRecord) -> list[Retrieve]:
             return self._retrieves(keys, namespaces, last.get(member.ed25519, {}))
 
-        def read(answer: Answer, _sent: Sequence[Retrieve]) -> tuple[NodeRecord, dict[int, Page]]:
-            return answer.node, _pages(namespaces, answer)
+        def read(answer: Answer, sent: Sequence[Retrieve]) -> tuple[NodeRecord, dict[int, RetrieveReply]]:
+            return answer.node, _pages(sent, answer)
 
         member, pages = await self._swarm.ask(keys.id.raw, make, read, only=node)
         found = {namespace: list(page.messages) for namespace, page in pages.items()}
@@ -111,10 +120,9 @@ class Mailbox:
             seen = {ns: page.messages[-1].hash for ns, page in pages.items() if page.more and page.messages}
             if not seen:
                 break
+            following = self._retrieves(keys, list(seen), seen)
             try:
-                pages = await self._requests.to_node(
-                    member, self._retrieves(keys, list(seen), seen), partial(_pages, list(seen))
-                )
+                pages = await self._requests.to_node(member, following, partial(_pages, following))
             except NetworkError:
                 break  # what came so far is good; the rest will still be there
             for namespace, page in pages.items():
@@ -160,7 +168,7 @@ class Mailbox:
                 group.create_task(ask(member), name="poll")
         if not answers:
             raise errors[0]
-        return Polled(tuple(answers), reply.merge(keys.id.raw, answers))
+        return Polled(tuple(answers), receipts.merge(keys.id.raw, answers))
 
     async def delete(self, keys: AccountKeys, hashes: Sequence[str]) -> DeleteReceipt:
         """Delete messages from our own mailbox, whatever their namespaces.  Raises NetworkError."""
@@ -169,7 +177,7 @@ class Mailbox:
             return [sign(Delete(account=keys.id.raw, messages=tuple(hashes)), keys)]
 
         def read(answer: Answer, sent: Sequence[Delete]) -> DeleteReceipt:
-            return reply.deleted(self._vouched(answer, sent), hashes)
+            return receipts.deleted(self._vouched(answer, sent), hashes)
 
         return await self._swarm.ask(keys.id.raw, make, read)
 
@@ -188,12 +196,12 @@ class Mailbox:
             return [sign(request, keys)]
 
         def read(answer: Answer, sent: Sequence[Expire]) -> ExpireReceipt:
-            return reply.expired(self._vouched(answer, sent), hashes)
+            return receipts.expired(self._vouched(answer, sent), hashes)
 
         return await self._swarm.ask(keys.id.raw, make, read)
 
-    def _vouched(self, answer: Answer, sent: Sequence[Delete] | Sequence[Expire]) -> reply.Vouched:
-        found = reply.vouched(sent[0], answer.results[0].document, self._routing.pool)
+    def _vouched(self, answer: Answer, sent: Sequence[Delete] | Sequence[Expire]) -> receipts.Vouched:
+        found = receipts.vouched(sent[0], read_reply(sent[0], answer.results[0].body), self._routing.pool)
         if not found.signed:
             raise ParseError("no node of the swarm confirms the change")
         return found
@@ -208,8 +216,8 @@ class Mailbox:
             request = GetExpiries(account=keys.id.raw, messages=tuple(hashes), timestamp=self._now())
             return [sign(request, keys)]
 
-        def read(answer: Answer, _sent: Sequence[GetExpiries]) -> dict[str, int]:
-            known = reply.parse_expiries(answer.results[0].document)
+        def read(answer: Answer, sent: Sequence[GetExpiries]) -> dict[str, int]:
+            known = read_reply(sent[0], answer.results[0].body).expiries
             return {name: known[name] for name in hashes if name in known}
 
         return await self._swarm.ask(keys.id.raw, make, read)
@@ -240,11 +248,11 @@ def max_size(namespace: int, namespaces: Sequence[int]) -> int:
     return -2 * (messages if namespace in _MESSAGE_NAMESPACES else others)
 
 
-def _pages(namespaces: Sequence[int], answer: Answer) -> dict[int, Page]:
+def _pages(sent: Sequence[Retrieve], answer: Answer) -> dict[int, RetrieveReply]:
     """Read one page for each namespace.  Raises ParseError."""
-    if not all(result.ok for result in answer.results):
+    if any(of_node(result) for result in answer.results):
         raise ParseError("retrieve reply: an error in place of messages")
     return {
-        namespace: reply.parse_page(result.document)
-        for namespace, result in zip(namespaces, answer.results, strict=True)
+        request.namespace: read_reply(request, result.body)
+        for request, result in zip(sent, answer.results, strict=True)
     }

@@ -27,11 +27,11 @@ from ramson.network.entry import Entry
 from ramson.network.errors import NoPath, NotRunning
 from ramson.network.failures import SILENT
 from ramson.network.mailbox import Mailbox
-from ramson.network.mailbox_reply import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
 from ramson.network.paths import Path
 from ramson.network.profile import NetworkProfile
+from ramson.network.receipts import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
 from ramson.network.refresher import Refresher
-from ramson.network.requests import SERVER_TIMEOUT, OnionRequests, Result, as_it_is
+from ramson.network.requests import SERVER_TIMEOUT, OnionRequests, as_it_is
 from ramson.network.routing import Routing
 from ramson.network.status import Light, PathStatus, StatusBoard, status_of
 from ramson.network.swarm_requests import SwarmRequests
@@ -40,7 +40,7 @@ from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Requ
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.onion import ServerDestination
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse
-from ramson.protocol.storage.requests import Request
+from ramson.protocol.storage import Request, Result
 from ramson.world import World
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Network:
     async def request(self, node: NodeRecord, requests: Sequence[Request]) -> list[Result]:
         """Send up to 20 storage requests to a node in one batch, by a path that does not hold it.
 
-        A result may be a refusal of the node: look at its `ok`.  Raises RequestFailed, NoPath, TooManyRequests.
+        A result may be a refusal of the node: look at its `code`.  Raises RequestFailed, NoPath, TooManyRequests.
         """
         self._check_running()
         return list((await self._requests.to_node(node, requests, as_it_is)).results)

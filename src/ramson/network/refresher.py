@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from ramson.errors import ParseError
 from ramson.network.directory import Directory
 from ramson.network.errors import NoSeeds
+from ramson.network.failures import of_node
 from ramson.network.requests import Answer, OnionRequests
-from ramson.protocol import seed
+from ramson.protocol import seed, storage
 from ramson.protocol.nodes import NodeRecord
-from ramson.protocol.storage.requests import OxendRequest
 
 log = logging.getLogger(__name__)
 
 FIRST_REFRESH = 300.0  # seconds after the start
 REFRESH_EVERY = 3600.0
 FIELDS = ("public_ip", "storage_port", "pubkey_x25519", "pubkey_ed25519")
-_QUESTION = OxendRequest(
+_QUESTION = storage.OxendRequest(
     endpoint="get_service_nodes", params={"active_only": True, "fields": dict.fromkeys(FIELDS, True)}
 )
 
@@ -51,8 +51,8 @@ class Refresher:
 
 
 def _listed(answer: Answer) -> Sequence[NodeRecord]:
-    (reply,) = answer.results
-    result = reply.document.get("result")
-    if not reply.ok or not isinstance(result, dict):
+    (answered,) = answer.results
+    result = storage.read_reply(_QUESTION, answered.body).result if of_node(answered) is None else None
+    if not isinstance(result, dict):
         raise ParseError("node list: the node has none")
     return seed.parse_result(result).nodes

@@ -11,7 +11,7 @@ opened reply or one `RequestFailed`, and tells the routing which; `_exchange` is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -26,10 +26,10 @@ from ramson.network.failures import TABLE, Failure, HopError, Retry
 from ramson.network.paths import Path
 from ramson.network.routing import Routing
 from ramson.network.trace import RequestAnswered, RequestSent, Trace
-from ramson.protocol import onion, strict_json
+from ramson.protocol import onion, storage, strict_json
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse, encode_request, open_response
-from ramson.protocol.storage.requests import Request
+from ramson.protocol.storage import Request, Result
 from ramson.world import Clock, NetError, Stage, World
 
 MAX_BATCH = 20
@@ -38,33 +38,9 @@ FIRST_PAUSE = 0.1  # seconds, doubled after each attempt
 NODE_TIMEOUT = 10.0
 SERVER_TIMEOUT = 10.0
 MAX_BODY = 10 * 1024 * 1024  # what a guard takes
+_SHOWN = 512  # bytes of a refusal that are looked at
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A node's answer to one request of a batch: a status, and the body as JSON value or text."""
-
-    code: int
-    body: Any = field(repr=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the node did it."""
-        return failures.of_node(self.code, self.text) is None
-
-    @property
-    def text(self) -> str:
-        """The body if it is text."""
-        return self.body if isinstance(self.body, str) else ""
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """The body if it is a JSON object.  Raises ParseError if it is not."""
-        if not isinstance(self.body, dict):
-            raise ParseError("storage reply: the body is not an object")
-        return self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +119,20 @@ class OnionRequests:
         """
         if not 0 < len(requests) <= MAX_BATCH:
             raise TooManyRequests(f"a batch has 1 to {MAX_BATCH} requests, not {len(requests)}", remedy="Send several.")
-        batch = [{"method": request.method.name, "params": request.to_json_params()} for request in requests]
-        payload = strict_json.encode({"jsonrpc": "2.0", "method": "batch", "params": {"requests": batch}})
+        batch = storage.Batch(requests=tuple(requests))
+        payload = strict_json.encode({"jsonrpc": "2.0", **storage.to_json(batch)})
         destination = onion.NodeHop(node.ed25519, node.x25519)
         what = tuple(request.method.name for request in requests)
         errand = _Errand(destination, payload, NODE_TIMEOUT, f"{node.ip}:{node.https_port}", what)
 
         opened = await self._exchange(errand, onion.open_node_reply, attempts)
         reply, path = opened.value, opened.path
-        text = reply.body[:512].decode("utf-8", "replace")
-        if (failure := failures.of_node(reply.status, text)) is not None:
+        said = Result(reply.status, reply.body[:_SHOWN].decode("utf-8", "replace"))
+        if (failure := failures.of_node(said)) is not None:
             self._routing.failed(failure, path, destination=node.ed25519)
             raise refusal(failure, reply.status)
         try:
-            results = parse_results(reply.body, len(requests))
+            results = _results(batch, reply.body)
             self._note_time(node, results, opened)
             found = read(Answer(results, node, path))
         except ParseError as error:
@@ -233,19 +209,12 @@ class OnionRequests:
             return HopError(Failure.UNREADABLE)
 
 
-def parse_results(body: bytes, expected: int) -> tuple[Result, ...]:
+def _results(batch: storage.Batch, body: bytes) -> tuple[Result, ...]:
     """Read the results of a batch.  Raises ParseError unless there is one for each request."""
-    listed = strict_json.decode_object(body).get("results")
-    if not isinstance(listed, list) or len(listed) != expected:
+    results = storage.read_reply(batch, body).results
+    if len(results) != len(batch.requests):
         raise ParseError("batch reply: not as many results as requests")
-    return tuple(_result(entry) for entry in listed)
-
-
-def _result(entry: Any) -> Result:
-    code = entry.get("code") if isinstance(entry, dict) else None
-    if type(code) is not int or not 100 <= code <= 999:
-        raise ParseError("batch reply: a result without status")
-    return Result(code, entry.get("body"))
+    return results
 
 
 def refusal(failure: Failure, status: int, text: str = "") -> RequestFailed:

@@ -17,11 +17,11 @@ from ramson.network import failures
 from ramson.network.clock import ClockOffset
 from ramson.network.errors import NetworkError, RequestFailed, SwarmUnavailable
 from ramson.network.failures import TABLE, Retry, Swarm
-from ramson.network.requests import Answer, OnionRequests, Result, as_it_is, refusal
+from ramson.network.requests import Answer, OnionRequests, as_it_is, refusal
 from ramson.network.routing import Routing
 from ramson.network.swarms import Swarms
 from ramson.protocol.nodes import NodeRecord
-from ramson.protocol.storage.requests import AccountRequest, Info
+from ramson.protocol.storage import AccountRequest, Info, Result
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class SwarmRequests:
     def _judge(self, account: bytes, sent: Sequence[R], read: Callable[[Answer, Sequence[R]], T], answer: Answer) -> T:
         """Raise RequestFailed for the first result that is a failure, after drawing the consequences, or read on."""
         for result in answer.results:
-            failure = failures.of_node(result.code, result.text)
+            failure = failures.of_node(result)
             if failure is None:
                 continue
             if TABLE[failure].swarm is Swarm.REPLACE:
@@ -97,7 +97,7 @@ class SwarmRequests:
 
     def _replace_swarm(self, account: bytes, member: NodeRecord, result: Result) -> None:
         try:
-            self._swarms.learn(account, result.document)
+            self._swarms.learn(account, result.body)
         except ParseError:
             log.info("a node says that it does not keep this mailbox, and not who does")
         self._routing.swarms.drop_member(account, member.ed25519)

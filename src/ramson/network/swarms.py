@@ -10,19 +10,17 @@ Where the list tells swarm ids, the answer must also share a member with the swa
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from typing import Any
 
-from ramson.errors import ParseError
 from ramson.network.errors import RequestFailed, SwarmUnavailable
+from ramson.network.failures import of_node
 from ramson.network.requests import Answer, OnionRequests
 from ramson.network.routing import Routing
 from ramson.protocol.nodes import NodeList, NodeRecord
-from ramson.protocol.storage.requests import GetSwarm
+from ramson.protocol.storage import GetSwarm, read_get_swarm
 
 NODES_ASKED = 3
 TRIES_PER_NODE = 3
-MAX_MEMBERS = 1000
 
 
 class Swarms:
@@ -49,7 +47,8 @@ class Swarms:
 
     async def _look_up(self, account: bytes) -> None:
         def read(answer: Answer) -> bool:
-            return answer.results[0].ok and self.learn(account, answer.results[0].document)
+            (result,) = answer.results
+            return of_node(result) is None and self.learn(account, result.body)
 
         asked: list[bytes] = []
         for _ in range(NODES_ASKED):
@@ -66,35 +65,16 @@ class Swarms:
         if not self._routing.swarms.members(account):
             raise SwarmUnavailable("No node says who keeps this mailbox")
 
-    def learn(self, account: bytes, document: Mapping[str, Any]) -> bool:
+    def learn(self, account: bytes, body: Any) -> bool:
         """Take over the swarm that a node named, in a get_swarm reply or with status 421.
 
         Returns False when it names no node we can believe in.  Raises ParseError.
         """
         pool = self._routing.pool
-        members = [pool[key] for key in parse_members(document) if key in pool]
+        members = [pool[node.ed25519] for node in read_get_swarm(body).nodes if node.ed25519 in pool]
         listed = NodeList(tuple(pool.values()), 0, "", (0, 0))
         _, mapped = listed.swarm_of(account)
         if not members or (mapped and not set(mapped) & set(members)):
             return False
         self._routing.swarms.replace(account, members)
         return True
-
-
-def parse_members(document: Mapping[str, Any]) -> tuple[bytes, ...]:
-    """Read the Ed25519 keys of the members out of a get_swarm reply.  Raises ParseError."""
-    listed = document.get("snodes")
-    if not isinstance(listed, list) or len(listed) > MAX_MEMBERS:
-        raise ParseError("swarm reply: no `snodes`, or too many")
-    return tuple(dict.fromkeys(_key(entry) for entry in listed))
-
-
-def _key(entry: Any) -> bytes:
-    text = entry.get("pubkey_ed25519") if isinstance(entry, dict) else None
-    try:
-        key = bytes.fromhex(text) if isinstance(text, str) else b""
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise ParseError("swarm reply: a member without `pubkey_ed25519`")
-    return key
