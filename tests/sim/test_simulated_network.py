@@ -11,7 +11,7 @@ import pytest
 
 from ramson.crypto.account import AccountKeys
 from ramson.errors import LocalError
-from ramson.network import MemoryCache, Network, RequestFailed
+from ramson.network import MemoryCache, Network, NetworkError
 from ramson.sim import SimulatedNetwork
 from ramson.world.simulated import ROUGH, Simulation
 
@@ -34,11 +34,11 @@ async def hashes(through, keys):
 async def store(through, keys, data):
     """Store as an outbox does: what failed is tried again with its old timestamp, so that no copy is made."""
     timestamp = through.now()
-    for _ in range(5):
+    for _ in range(60):
         try:
             return await through.store(keys.id, data, ttl_ms=TTL, timestamp=timestamp)
-        except RequestFailed:
-            await asyncio.sleep(1)
+        except NetworkError:
+            await asyncio.sleep(2)
     raise AssertionError("the message could not be stored")
 
 
@@ -141,6 +141,25 @@ def test_messages_arrive_over_a_rough_network(tmp_path):
     sim.run(main())
     assert sim.faults["request-lost"] + sim.faults["reply-lost"] > 0
     assert sim.faults["peer-lost"] > 0
+
+
+def test_a_swarm_whose_nodes_all_fell_out_of_the_pool_is_found_again_within_two_minutes(tmp_path):
+    sim = Simulation(6)
+    network = SimulatedNetwork(sim, tmp_path)
+
+    async def main():
+        await network.up()
+        bob = account(network, 0)
+        async with client(network, 0) as sender:
+            await sender.ready()
+            for number in members(network, bob):
+                sender._routing.drop_node(network.records[number].ed25519, "a dead hop beside it")
+            with pytest.raises(NetworkError):
+                await sender.store(bob.id, b"hello", ttl_ms=TTL)
+            await asyncio.sleep(120 - sim.now)
+            assert (await sender.store(bob.id, b"hello", ttl_ms=TTL)).stored_by
+
+    sim.run(main())
 
 
 def test_a_network_needs_a_node_for_every_swarm(tmp_path):

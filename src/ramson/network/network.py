@@ -78,7 +78,7 @@ class Network:
         self._builder = PathBuilder(entry, directory, self._routing, trouble=self._on_trouble, trace=self._on_event)
         self._requests = OnionRequests(world, entry, self._routing, self._offset, self._find_path, self._on_event)
         self._refresher = Refresher(directory, self._requests)
-        self._swarms = Swarms(self._requests, self._routing, world.entropy)
+        self._swarms = Swarms(self._requests, self._routing, world.entropy, self._refresher.hurry)
         swarm_requests = SwarmRequests(self._requests, self._swarms, self._routing, self._offset)
         self._mailbox = Mailbox(self._requests, swarm_requests, self._swarms, self._routing, self.now)
 

@@ -1,4 +1,4 @@
-"""Renews the node list: five minutes after the start, then every hour.
+"""Renews the node list: five minutes after the start, then every hour, and soon when a swarm has no node left.
 
 Which source is asked is the directory's business; what a node of the network is asked is here.
 Spec: bootstrap-and-paths.md §2.2.
@@ -7,6 +7,7 @@ Spec: bootstrap-and-paths.md §2.2.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 FIRST_REFRESH = 300.0  # seconds after the start
 REFRESH_EVERY = 3600.0
+REFRESH_AT_MOST_EVERY = 60.0
 FIELDS = ("public_ip", "storage_port", "pubkey_x25519", "pubkey_ed25519")
 _QUESTION = storage.OxendRequest(
     endpoint="get_service_nodes", params={"active_only": True, "fields": dict.fromkeys(FIELDS, True)}
@@ -34,16 +36,29 @@ class Refresher:
     def __init__(self, directory: Directory, requests: OnionRequests) -> None:
         self._directory = directory
         self._requests = requests
+        self._wanted = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Renew the list soon: nodes that left the pool are needed again."""
+        self._wanted.set()
 
     async def run(self) -> None:
         """Work until cancelled; a list that cannot be renewed stays in use."""
-        await asyncio.sleep(FIRST_REFRESH)
+        await self._pause(FIRST_REFRESH)
         while True:
             try:
                 await self._directory.refresh(self.ask)
             except NoSeeds as error:
                 log.info("the node list could not be renewed: %s", error)
-            await asyncio.sleep(REFRESH_EVERY)
+            await self._pause(REFRESH_EVERY)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than it takes when the list is wanted."""
+        await asyncio.sleep(REFRESH_AT_MOST_EVERY)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds - REFRESH_AT_MOST_EVERY):
+                await self._wanted.wait()
+        self._wanted.clear()
 
     async def ask(self, node: NodeRecord) -> Sequence[NodeRecord]:
         """Get the list of one node, through the network.  Raises NetworkError."""
