@@ -91,6 +91,11 @@ class Outbox:
             await self._changed.wait(LOOK_AGAIN)
         return receipt
 
+    async def drained(self) -> None:
+        """Wait until the outbox is empty."""
+        while self._store.recipients():
+            await self._changed.wait(LOOK_AGAIN)
+
     async def _lane(self, recipient: AccountId) -> None:
         try:
             while parcel := self._store.next_parcel(recipient):

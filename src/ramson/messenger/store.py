@@ -60,7 +60,8 @@ class Store:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
         migrate(connection)
-        entropy, self.name = self._row("SELECT entropy, name FROM identity")
+        entropy, name = self._row("SELECT entropy, name FROM identity")
+        self.name: str = name
         self.keys = (
             AccountKeys.from_entropy(entropy) if len(entropy) == ENTROPY_SIZE else AccountKeys.from_seed(entropy)
         )

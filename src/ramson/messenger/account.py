@@ -1,0 +1,69 @@
+"""Making an account file, anew or from its recovery phrase, and unlocking one.
+
+The work is done on the world's disk: deriving the key of a file takes most of a second.
+Spec: identity.md, key material and recovery phrase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ramson.crypto import phrase as recovery
+from ramson.crypto.account import ENTROPY_SIZE, AccountKeys
+from ramson.messenger.letters import check_name
+from ramson.messenger.store import Store
+from ramson.messenger.vault import KeyCost
+from ramson.world import Disk, World
+
+T = TypeVar("T")
+
+DEFAULT_COST = KeyCost()
+
+
+def keys_of_phrase(phrase: str) -> AccountKeys:
+    """Return the keys a recovery phrase stands for.  Raises PhraseError, which says what is wrong with it."""
+    entropy = recovery.decode(phrase)
+    return AccountKeys.from_entropy(entropy) if len(entropy) == ENTROPY_SIZE else AccountKeys.from_seed(entropy)
+
+
+def phrase_of_keys(keys: AccountKeys) -> str:
+    """Return the recovery phrase of an account: whoever knows it can read and write everything."""
+    return recovery.encode(keys.entropy)
+
+
+async def create(
+    path: Path,
+    passphrase: str,
+    *,
+    world: World,
+    name: str = "",
+    phrase: str | None = None,
+    cost: KeyCost = DEFAULT_COST,
+) -> AccountKeys:
+    """Make the file of a new account, or with `phrase` of the one it stands for, and return its keys.
+
+    `name` is the display name that messages carry.  Raises AccountFileError, PhraseError, BadName.
+    """
+    check_name(name)
+    keys = AccountKeys.generate(world.entropy) if phrase is None else keys_of_phrase(phrase)
+
+    def work() -> None:
+        now_ms = world.clock.now()
+        Store.create(path, passphrase, keys, name=name, now_ms=now_ms, entropy=world.entropy, cost=cost)
+
+    await _on_disk(world.disk(), work)
+    return keys
+
+
+async def unlock(path: Path, passphrase: str, *, world: World) -> Store:
+    """Open an account file; the caller closes it.  Raises AccountFileError."""
+    return await _on_disk(world.disk(), lambda: Store.open(path, passphrase))
+
+
+async def _on_disk(disk: Disk, work: Callable[[], T]) -> T:
+    try:
+        return await disk.run(work)
+    finally:
+        await disk.close()
