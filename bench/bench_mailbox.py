@@ -1,7 +1,6 @@
 """What the mailbox costs in CPU and time, storing and retrieving.  `python bench/bench_mailbox.py [DIRECTORY]`."""
 
 import asyncio
-import concurrent.futures
 import resource
 import sys
 import tempfile
@@ -10,23 +9,9 @@ from pathlib import Path
 
 from ramson.crypto.hashing import message_hash
 from ramson.node.mailbox import Mailbox, NewMessage
+from ramson.world import real
 
 DAY = 86_400_000
-
-
-class ThreadDisk:
-    """Work on one thread, as the node's disk does it."""
-
-    def __init__(self):
-        self.pool = concurrent.futures.ThreadPoolExecutor(1)
-
-    async def run(self, work):
-        """Run `work` on the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
-
-    async def close(self):
-        """Stop the thread."""
-        self.pool.shutdown()
 
 
 def cpu():
@@ -58,7 +43,8 @@ async def stores(mailbox, messages, concurrency):
 
 
 async def main(directory):
-    mailbox = Mailbox(Path(directory, "bench.sqlite"), ThreadDisk(), time)
+    world = real.world()
+    mailbox = Mailbox(Path(directory, "bench.sqlite"), world.disk(), world.clock)
     print(f"{'store':<28}{'CPU µs each':>12}{'per second':>12}")
     for size in (1024, 10_000, 76_000):
         for concurrency in (1, 16, 128):

@@ -457,3 +457,53 @@ async def test_a_slow_disk_is_reported(mailbox, disk, clock, caplog):
     await fill(mailbox, "a")
     assert "disk" in caplog.text
     assert "5000 ms" in caplog.text
+
+
+async def test_a_writer_that_is_cancelled_acknowledges_nothing_more(tmp_path, disk, clock):
+    box = Mailbox(tmp_path / "m.db", disk, clock)
+    await fill(box, "before")
+    never = asyncio.get_running_loop().create_future()
+
+    async def stuck(work):
+        await never
+
+    works, disk.run = disk.run, stuck
+    pending = asyncio.ensure_future(box.store(message("lost")))
+    await asyncio.sleep(0.01)
+    box._writer._task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pending
+    with pytest.raises(MailboxError, match="restart the node"):
+        await box.store(message("late"))
+    disk.run = works
+    await box.close()
+    box = Mailbox(tmp_path / "m.db", type(disk)(), clock)
+    assert hashes(box) == ["before"]
+    await fill(box, "after")
+    await box.close()
+
+
+async def test_a_mailbox_whose_disk_is_gone_keeps_no_lock(tmp_path, disk, clock):
+    box = Mailbox(tmp_path / "m.db", disk, clock)
+
+    async def gone(work):
+        raise asyncio.CancelledError
+
+    disk.run = gone
+    pending = asyncio.ensure_future(box.store(message("lost")))
+    await asyncio.sleep(0.01)
+    assert pending.cancelled()
+    with pytest.raises(asyncio.CancelledError):
+        await box.close()
+    box = Mailbox(tmp_path / "m.db", type(disk)(), clock)
+    await fill(box, "after")
+    assert hashes(box) == ["after"]
+    await box.close()
+
+
+async def test_reading_after_closing_is_an_error_of_the_mailbox(tmp_path, disk, clock):
+    box = Mailbox(tmp_path / "m.db", disk, clock)
+    await box.close()
+    for read in (lambda: hashes(box), lambda: box.expiries(ALICE, []), lambda: box.is_revoked(ALICE, b""), box.stats):
+        with pytest.raises(MailboxError):
+            read()

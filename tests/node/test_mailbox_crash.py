@@ -14,19 +14,13 @@ ALICE = b"\x05" + b"a" * 32
 
 # Stores messages, sixteen at a time, and says the number of each when it is acknowledged.
 STORING = """
-import asyncio, concurrent.futures, itertools, os, sys, time
+import asyncio, itertools, os, sys
 from ramson.node.mailbox import Mailbox, NewMessage
-
-class ThreadDisk:
-    def __init__(self):
-        self.pool = concurrent.futures.ThreadPoolExecutor(1)
-    async def run(self, work):
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
-    async def close(self):
-        self.pool.shutdown()
+from ramson.world import real
 
 async def main(path, first):
-    box = Mailbox(path, ThreadDisk(), time)
+    world = real.world()
+    box = Mailbox(path, world.disk(), world.clock)
     numbers = itertools.count(first)
     async def worker():
         for i in numbers:

@@ -7,6 +7,8 @@ import struct
 from base64 import b64decode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ramson.crypto.keys import X25519KeyPair
 from ramson.crypto.onion import EncType, client_cipher
@@ -387,3 +389,31 @@ def test_addresses_nobody_is_let_through_to(address):
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_public_addresses(address):
     assert is_public(address)
+
+
+# ---- whatever strangers send
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary(max_size=300), parts=st.lists(st.binary(max_size=100), max_size=3))
+def test_noise_is_refused_in_words(network, body, parts):
+    assert network.relays[0].enter(body).status == 400
+    assert network.relays[0].hop(parts).status == 400
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=70),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+names = st.sampled_from(
+    ["headers", "json", "base64", "host", "target", "port", "protocol", "destination", "ephemeral_key", "enc_type"]
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(blob=st.binary(max_size=50), options=st.dictionaries(names, json_values, max_size=6))
+def test_whatever_is_under_a_layer_there_is_an_answer(network, blob, options):
+    body, _ = layer(network, onion.encode_frame(blob, options))
+    reply = asyncio.run(finished(network.relays[0].enter(body)))
+    assert reply.status in {200, 502, 504}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from nacl import bindings
+from nacl import bindings, exceptions
 
 from ramson.crypto.keys import Ed25519KeyPair, X25519KeyPair, require_size
 from ramson.errors import LocalError, ParseError
@@ -47,7 +47,7 @@ class NodeKeys:
         ed25519 = Ed25519KeyPair.from_seed(seed)
         try:
             legacy = bindings.crypto_scalarmult_ed25519_base_noclamp(legacy_scalar)
-        except Exception as error:
+        except exceptions.CryptoError as error:
             raise NodeKeysError("the legacy scalar is zero") from error
         return cls(ed25519, ed25519.to_x25519(), legacy, legacy_scalar)
 
