@@ -52,6 +52,23 @@ def test_the_trace_shows_a_path_hop_by_hop(routing, events):
     assert [event.path for event in of_kind(events, PathBuilt)] == list(routing.paths)
 
 
+def test_a_candidate_for_the_second_guard_is_spared_by_the_first_path(nodes):
+    for seed in range(30):
+        routing = Routing(diversity=24, min_pool=4, entropy=random.Random(seed))
+        routing.load(nodes(6), Source.SEEDS)
+        candidates = routing.guard_candidates(2)
+        for guard in candidates:
+            assert routing.build(guard, sparing=[each.ed25519 for each in candidates])
+
+
+def test_a_hop_does_not_become_a_guard_nor_a_node_that_left(routing, nodes):
+    routing.drop_node(routing.paths[0].guard.ed25519, "test")
+    assert routing.build(routing.paths[0].middle) is None
+    gone = routing.guard_candidates(1)[0]
+    routing.drop_node(gone.ed25519, "test")
+    assert routing.build(gone) is None
+
+
 def test_guards_are_never_in_the_middle_of_a_path(nodes):
     listed = nodes(12)
     routing = Routing(diversity=24, min_pool=4, entropy=random.Random(1))
@@ -283,6 +300,7 @@ class RoutingMachine(RuleBasedStateMachine):
     def begin(self, seed, size, nets):
         self.random = random.Random(seed)
         self.nets = nets
+        self.drawn = []
         self.routing = Routing(diversity=24, min_pool=4, entropy=self.random)
         self.listed = self.nodes(size)
         self.routing.load(self.listed, Source.SEEDS)
@@ -297,9 +315,20 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule()
     def build(self):
-        if self.routing.missing:
-            for guard in self.routing.guard_candidates(1):
+        candidates = self.routing.guard_candidates(2)
+        for guard in candidates:
+            if self.routing.missing:
                 self.routing.build(guard)
+
+    @rule()
+    def draw_candidates(self):
+        self.drawn = self.routing.guard_candidates(2)
+
+    @rule()
+    def build_behind_candidates_of_long_ago(self):
+        for guard in self.drawn:
+            if self.routing.missing:
+                self.routing.build(guard, sparing=[each.ed25519 for each in self.drawn])
 
     @rule(gone=st.sets(st.integers(0, 23), max_size=6))
     def reload(self, gone):

@@ -114,12 +114,13 @@ class PathBuilder:
 
     async def _test(self, nodes: Sequence[NodeRecord]) -> None:
         """Test some nodes at once and build behind each that answers, as soon as it does."""
+        candidates = [node.ed25519 for node in nodes]
 
         async def test(node: NodeRecord) -> None:
             good = await self._entry.test(node)
             self._trace(GuardTested(node, good))
             if good and self._routing.missing:
-                self._routing.build(node)
+                self._routing.build(node, sparing=candidates)
 
         async with asyncio.TaskGroup() as group:
             for node in nodes:

@@ -19,7 +19,7 @@ failed three times is dropped, and its guard is forgotten.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -195,9 +195,14 @@ class Routing:
         """How many paths are still to be built."""
         return PATHS - len(self._standings)
 
-    def build(self, guard: NodeRecord) -> Path | None:
-        """Build a path behind a guard that was found good; None when the pool has not enough nodes for it."""
-        drawn = self._complete([guard])
+    def build(self, guard: NodeRecord, *, sparing: Collection[bytes] = ()) -> Path | None:
+        """Build a path behind a guard that was found good, without the nodes to be spared.
+
+        Returns None when the pool has not enough nodes for it, or when the guard has left it or become a hop meanwhile.
+        """
+        if guard.ed25519 not in self._pool or any(path.holds(guard.ed25519) for path in self.paths):
+            return None
+        drawn = self._complete([guard], without=sparing)
         if drawn is None:
             return None
         path = Path(guard, *drawn)
@@ -221,16 +226,16 @@ class Routing:
             return self._entropy.choice(others or fit)
         for standing in self._standings:
             if avoid is not None and standing.path.guard.ed25519 != avoid:
-                drawn = self._complete([standing.path.guard], without=avoid, sharing=True)
+                drawn = self._complete([standing.path.guard], without=[avoid], sharing=True)
                 if drawn is not None:
                     return Path(standing.path.guard, *drawn)
         return None
 
     def _complete(
-        self, beside: Sequence[NodeRecord], *, without: bytes | None = None, sharing: bool = False
+        self, beside: Sequence[NodeRecord], *, without: Collection[bytes] = (), sharing: bool = False
     ) -> list[NodeRecord] | None:
         """Draw what a path with the hops `beside` lacks; `sharing` allows hops of other paths."""
-        taken = {*self._guards, *(hop.ed25519 for hop in beside), without}
+        taken = {*self._guards, *(hop.ed25519 for hop in beside), *without}
         elsewhere = [] if sharing else [hop for path in self.paths for hop in path.hops if hop not in beside]
         taken.update(hop.ed25519 for hop in elsewhere)
         candidates = [node for key, node in self._pool.items() if key not in taken]
@@ -240,7 +245,7 @@ class Routing:
     def _patch(self, standing: _Standing, gone: bytes) -> None:
         before = standing.path
         stays = [hop for hop in before.hops if hop.ed25519 != gone]
-        drawn = self._complete(stays, without=gone)
+        drawn = self._complete(stays)
         if drawn is None:
             self._drop_path(standing, "no node is left to patch it with", keep_guard=True)
             return
