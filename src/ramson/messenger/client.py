@@ -31,7 +31,8 @@ from ramson.messenger.message import Message, Receipt
 from ramson.messenger.outbox import Outbox
 from ramson.messenger.store import Store
 from ramson.messenger.vault import AccountFileError, KeyCost
-from ramson.network import MAINNET, Light, Network, NetworkProfile, PathStatus
+from ramson.network import MAINNET, Light, Network, NetworkProfile, PathStatus, Trace
+from ramson.network.trace import no_trace
 from ramson.world import World, real
 
 _log = logging.getLogger(__name__)
@@ -53,13 +54,14 @@ class Client:
     """
 
     def __init__(
-        self, path: Path, passphrase: str, profile: NetworkProfile, world: World | None, *, receive: bool
+        self, path: Path, passphrase: str, profile: NetworkProfile, world: World | None, *, receive: bool, trace: Trace
     ) -> None:
         self._path = path
         self._passphrase = passphrase
         self._profile = profile
         self._world = world
         self._receive = receive
+        self._trace = trace
         self._new: Callable[[World], Awaitable[object]] | None = None
         self._parts: _Parts | None = None
         self._exit = AsyncExitStack()
@@ -73,13 +75,15 @@ class Client:
         network: NetworkProfile = MAINNET,
         world: World | None = None,
         receive: bool = True,
+        trace: Trace = no_trace,
     ) -> Self:
         """Prepare to open the account file at `path`; entering the client opens it.
 
-        `world` is the real one unless given.  Without `receive` nothing is fetched: enough to send.
+        `world` is the real one unless given.  Without `receive` nothing is fetched: enough to send.  `trace` is told
+        what the network does (see `ramson.network.trace`).
         Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, …).
         """
-        return cls(Path(path), passphrase, network, world, receive=receive)
+        return cls(Path(path), passphrase, network, world, receive=receive, trace=trace)
 
     @classmethod
     def create(
@@ -93,13 +97,14 @@ class Client:
         phrase: str | None = None,
         cost: KeyCost = DEFAULT_COST,
         receive: bool = True,
+        trace: Trace = no_trace,
     ) -> Self:
         """Prepare to make the file of a new account at `path` and open it; entering the client does both.
 
         With `phrase` it is the account of that recovery phrase.  `name` is the display name that messages carry, `cost`
         what a guess of the passphrase costs.  Entering raises AccountFileError, PhraseError, BadName.
         """
-        client = cls(Path(path), passphrase, network, world, receive=receive)
+        client = cls(Path(path), passphrase, network, world, receive=receive, trace=trace)
         client._new = partial(_create, client._path, passphrase, name=name, phrase=phrase, cost=cost)
         return client
 
@@ -116,7 +121,9 @@ class Client:
             self._passphrase = ""
             stack.callback(store.close)
             stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
-            network = await stack.enter_async_context(Network(world, self._profile, _StoreCache(store, self._profile)))
+            network = await stack.enter_async_context(
+                Network(world, self._profile, _StoreCache(store, self._profile), trace=self._trace)
+            )
             outbox = Outbox(store, network, world.entropy)
             inbox = Inbox(store, network, partial(letters.read, keys=store.keys), network.now)
             tasks = await stack.enter_async_context(_Tasks())
