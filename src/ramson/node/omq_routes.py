@@ -50,7 +50,7 @@ def commands(
         answer = relay.hop(parts)
         return _relayed(answer) if isinstance(answer, Relayed) else _relayed_later(answer)
 
-    def store(name: str, origin: Origin, parts: list[bytes]) -> Reply | Awaitable[Reply]:
+    def client_method(name: str, origin: Origin, parts: list[bytes]) -> Reply | Awaitable[Reply]:
         if origin.address and not limiter.allow(origin.address):
             return _TOO_MANY
         return service.handle_omq(name, parts)
@@ -62,7 +62,7 @@ def commands(
         "sn.onion_request": onion,
         "sn.storage_test": tests.answer,
     }
-    anyone: dict[str, Handler] = {f"storage.{name}": partial(store, name) for name in BY_NAME}
+    anyone: dict[str, Handler] = {f"storage.{name}": partial(client_method, name) for name in BY_NAME}
     anyone["monitor.messages"] = monitor.subscribe
     return {
         **{name: Command(partial(_guarded, name, handler), refuse=only_nodes) for name, handler in nodes.items()},
