@@ -16,8 +16,9 @@ from ramson.messenger.inbox import INTERVAL, Inbox
 from ramson.messenger.letters import Letter
 from ramson.messenger.store import Store
 from ramson.messenger.vault import KeyCost
-from ramson.network import NoPath, Polled, Retrieved, StoredMessage
+from ramson.network import NoPath, Polled, Retrieved
 from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.storage import RetrievedMessage
 from ramson.world.simulated.loop import SimulatedLoop
 
 PASSPHRASE = "correct horse"
@@ -46,7 +47,7 @@ class Node:
         names = [name for name, _ in self.kept]
         start = names.index(position) + 1 if position in names else 0
         found = self.kept[start : start + self.page]
-        messages = tuple(StoredMessage(name, 0, 0, data) for name, data in found)
+        messages = tuple(RetrievedMessage(name, 0, 0, data) for name, data in found)
         return Retrieved(self.record, {0: messages}, start + self.page < len(self.kept))
 
 
@@ -153,7 +154,7 @@ def test_a_node_that_always_says_there_is_more_does_not_keep_us_busy(store, bob)
     node = Node(1)
     node.keep(b"10|a")
     swarm = Swarm(node)
-    node.answer = lambda last: Retrieved(node.record, {0: (StoredMessage("n", 0, 0, b"10|a"),)}, True)
+    node.answer = lambda last: Retrieved(node.record, {0: (RetrievedMessage("n", 0, 0, b"10|a"),)}, True)
 
     async def main():
         async with running(store, swarm, partial(plain, bob)):
