@@ -6,6 +6,7 @@ generator by itself.  Two furnishings exist: `ramson.world.real` (sockets) and `
 `asyncio.timeout`: in the simulated world the event loop's own time is virtual.
 """
 
+from ramson.world.daemon import BadDaemonAddress, ConnectionWatcher, DaemonAddress, DaemonLink
 from ramson.world.http import (
     AddressRefused,
     CannotListen,
@@ -25,10 +26,14 @@ from ramson.world.world import Clock, Disk, Net, World
 
 __all__ = [
     "AddressRefused",
+    "BadDaemonAddress",
     "CannotListen",
     "Certificate",
     "Clock",
     "Command",
+    "ConnectionWatcher",
+    "DaemonAddress",
+    "DaemonLink",
     "Disk",
     "Endpoint",
     "HttpHandler",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ramson.crypto.keys import X25519KeyPair
+from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink
 from ramson.world.http import (
     Certificate,
     Endpoint,
@@ -84,6 +85,22 @@ class Net(Protocol):
         max_message: int = 10 * 1024 * 1024,
     ) -> PeerLink:
         """Make an OxenMQ endpoint with this key, listening at `listen` if given, serving `commands`."""
+        ...
+
+    async def dial(
+        self,
+        address: DaemonAddress,
+        commands: Mapping[str, Command],
+        *,
+        identity: X25519KeyPair | None = None,
+        watcher: ConnectionWatcher | None = None,
+        max_message: int = 16 * 1024 * 1024,
+    ) -> DaemonLink:
+        """Connect to a daemon and stay connected; what it says unasked goes to `commands`.
+
+        `identity` is the key shown to a daemon that wants CURVE; without one, a passing key is made.
+        Raises LocalError for an address that can never be connected to.
+        """
         ...
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from ramson.crypto.keys import X25519KeyPair
+from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink
 from ramson.world.http import Certificate, Endpoint, HttpHandler, HttpLimits, HttpRequest, HttpResponse, Tls
 from ramson.world.omq_engine import OmqEngine
 from ramson.world.peers import Command
@@ -57,6 +58,22 @@ class RealNet:
 
         transport = ZmqTransport(identity, listen=listen, source=self._source, max_message=max_message)
         return OmqEngine(transport, commands, self._entropy)
+
+    async def dial(
+        self,
+        address: DaemonAddress,
+        commands: Mapping[str, Command],
+        *,
+        identity: X25519KeyPair | None = None,
+        watcher: ConnectionWatcher | None = None,
+        max_message: int = 16 * 1024 * 1024,
+    ) -> DaemonLink:
+        """See world.Net.  Needs the extra `ramson[node]`."""
+        from ramson.world.real.daemon import RealDaemonLink  # noqa: PLC0415 - clients are installed without pyzmq
+
+        return RealDaemonLink(
+            address, commands, identity=identity, watcher=watcher, max_message=max_message, entropy=self._entropy
+        )
 
     async def close(self) -> None:
         """Close idle client connections."""

@@ -29,7 +29,6 @@ from typing import NamedTuple, cast
 import zmq
 
 from ramson.crypto.keys import X25519KeyPair
-from ramson.errors import LocalError
 from ramson.world.http import CannotListen, Endpoint
 from ramson.world.omq_engine import FrameReceiver
 from ramson.world.peers import Origin, PeerAddress
@@ -64,7 +63,7 @@ class _Outflow:
         return sum(size for _, size in self.parts)
 
 
-class _Watched:
+class Watched:
     """A socket whose messages are handed to `take` as they come."""
 
     def __init__(self, socket: zmq.Socket[bytes], take: Callable[[list[zmq.Frame]], None]) -> None:
@@ -101,6 +100,7 @@ class _Watched:
             self.look()
 
     def close(self, linger_ms: int) -> None:
+        """Watch no more, and close the socket; what is on its way out has `linger_ms` to leave."""
         if self._look_again is not None:
             self._look_again.cancel()
         self._loop.remove_reader(self._descriptor)
@@ -111,7 +111,7 @@ class _Watched:
 class _Dialled:
     """An outgoing connection; `unanswered` counts bytes sent since anything came back."""
 
-    watched: _Watched
+    watched: Watched
     last_used: float
     unanswered: int = 0
     outflow: _Outflow = field(default_factory=_Outflow)
@@ -130,7 +130,7 @@ class ZmqTransport:
         self._dialled: dict[PeerAddress, _Dialled] = {}
         self._outflows: dict[bytes, _Outflow] = {}
         self._receiver: FrameReceiver
-        self._router: _Watched | None = None
+        self._router: Watched | None = None
         self._shared: SharedContext = share(self._loop)
         self._endpoint: Endpoint | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -157,7 +157,10 @@ class ZmqTransport:
     def connect(self, peer: PeerAddress) -> Hashable:
         """Return the route to `peer`, beginning to connect if there is none."""
         if peer not in self._dialled and not self._stopped:
-            self._dial(peer)
+            try:
+                self._dial(peer)
+            except zmq.ZMQError as error:  # an address or key that cannot be, or no socket left
+                logger.info("a peer cannot be dialled: %s", error.strerror)
         return Route(None, peer)
 
     def send(self, route: Hashable, frames: Sequence[bytes]) -> bool:
@@ -216,7 +219,7 @@ class ZmqTransport:
             ) from error
         bound = cast("bytes", socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
         self._endpoint = Endpoint(endpoint.host, int(bound.rpartition(":")[2]))
-        self._router = _Watched(socket, self._incoming)
+        self._router = Watched(socket, self._incoming)
 
     def _incoming(self, frames: list[zmq.Frame]) -> None:
         if len(frames) < 2:
@@ -234,20 +237,20 @@ class ZmqTransport:
 
     def _dial(self, peer: PeerAddress) -> None:
         socket = self._socket(zmq.DEALER)
-        socket.setsockopt(zmq.ROUTING_ID, b"L" + self._identity.public)
-        socket.setsockopt(zmq.CURVE_PUBLICKEY, self._identity.public)
-        socket.setsockopt(zmq.CURVE_SECRETKEY, self._identity.secret)
-        socket.setsockopt(zmq.CURVE_SERVERKEY, peer.x25519)
-        socket.setsockopt(zmq.RECONNECT_IVL, 250)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 5000)
-        if ":" in peer.endpoint.host:
-            socket.setsockopt(zmq.IPV6, 1)
-        source = f"{Endpoint(self._source, 0)};" if self._source else ""
         try:
+            socket.setsockopt(zmq.ROUTING_ID, b"L" + self._identity.public)
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, self._identity.public)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, self._identity.secret)
+            socket.setsockopt(zmq.CURVE_SERVERKEY, peer.x25519)
+            socket.setsockopt(zmq.RECONNECT_IVL, 250)
+            socket.setsockopt(zmq.RECONNECT_IVL_MAX, 5000)
+            if ":" in peer.endpoint.host:
+                socket.setsockopt(zmq.IPV6, 1)
+            source = f"{Endpoint(self._source, 0)};" if self._source else ""
             socket.connect(f"tcp://{source}{peer.endpoint}")
-        except zmq.ZMQError as error:
+        except zmq.ZMQError:
             socket.close(0)
-            raise LocalError(f"cannot connect to a peer there: {error.strerror}") from error
+            raise
         origin = Origin(peer.x25519, Route(None, peer), peer.endpoint.host)
 
         def take(frames: list[zmq.Frame]) -> None:
@@ -257,7 +260,7 @@ class ZmqTransport:
                 dialled.unanswered = 0
             self._receiver.frames_received(origin, [frame.bytes for frame in frames])
 
-        self._dialled[peer] = _Dialled(_Watched(socket, take), self._loop.time())
+        self._dialled[peer] = _Dialled(Watched(socket, take), self._loop.time())
 
     def _send_out(self, peer: PeerAddress, frames: Sequence[bytes]) -> bool:
         dialled = self._dialled.get(peer)
@@ -301,7 +304,7 @@ class ZmqTransport:
             socket.setsockopt(option, value)
         return socket
 
-    def _send_large(self, watched: _Watched, outflow: _Outflow, frames: Sequence[bytes]) -> bool:
+    def _send_large(self, watched: Watched, outflow: _Outflow, frames: Sequence[bytes]) -> bool:
         size = sum(map(len, frames))
         if outflow.parts and outflow.queued() + size > MAX_QUEUED:
             return False
@@ -315,7 +318,7 @@ class ZmqTransport:
         return True
 
     @staticmethod
-    def _hand_over(watched: _Watched, frames: Sequence[bytes]) -> bool:
+    def _hand_over(watched: Watched, frames: Sequence[bytes]) -> bool:
         try:
             watched.socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.ZMQError:  # nobody there, or its queue is full

@@ -13,9 +13,11 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ramson.crypto.keys import X25519KeyPair
+from ramson.errors import LocalError
+from ramson.world.daemon import DaemonAddress, DaemonLink
 from ramson.world.faults import describe
 from ramson.world.http import (
     AddressRefused,
@@ -241,6 +243,10 @@ class SimulatedNet:
             self._bound[bound.port] = transport
         self._links.append(transport)
         return OmqEngine(transport, commands, self._life.world.entropy)
+
+    async def dial(self, address: DaemonAddress, *_arguments: Any, **_options: Any) -> DaemonLink:
+        """See `Net.dial`; this world has no daemons."""
+        raise LocalError(f"there is no daemon at {address} in a simulated world", remedy="use a FileRegistry")
 
     async def close(self) -> None:
         """Close idle client connections."""

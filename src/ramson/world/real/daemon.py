@@ -1,0 +1,191 @@
+"""The connection to a daemon over ZeroMQ: one DEALER, with CURVE or without, and the news whether it is connected.
+
+Theory of operation.  ZeroMQ reconnects by itself, but says nothing about it, and a daemon that was restarted has
+forgotten what this end subscribed to.  So the socket's monitor is read: a finished handshake means connected,
+a disconnection means that the requests under way will never be answered, and they fail at once.  Nothing is
+queued while there is no connection (`ZMQ_IMMEDIATE`): a request waits for the connection instead, so that a
+daemon that comes back after hours is not met by hours of old requests.
+
+Spec: oxend-interface.md §1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Final
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from ramson.crypto.keys import X25519KeyPair
+from ramson.errors import LocalError
+from ramson.world.daemon import ConnectionWatcher, DaemonAddress
+from ramson.world.http import Endpoint
+from ramson.world.omq_engine import FrameReceiver, OmqEngine
+from ramson.world.peers import Command, Origin, PeerAddress, PeerTimeout
+from ramson.world.real.omq import QUEUE_IN, Watched
+from ramson.world.real.zap import SharedContext, share
+
+logger = logging.getLogger(__name__)
+
+QUEUE_OUT: Final = 1000  # messages
+
+_ROUTE: Final = "daemon"
+_PEER: Final = PeerAddress(Endpoint(_ROUTE, 0), b"")  # the engine knows peers by their key; here is only one
+_ORIGIN: Final = Origin(_PEER.x25519, _ROUTE)
+
+
+class DaemonTransport:
+    """A FrameTransport with one route.  Make and `start` it inside the event loop that serves it."""
+
+    endpoint: Endpoint | None = None
+
+    def __init__(
+        self, address: DaemonAddress, identity: X25519KeyPair, watcher: Callable[[bool], None], max_message: int
+    ) -> None:
+        self._receiver: FrameReceiver
+        self._watcher = watcher
+        self._shared: SharedContext = share(asyncio.get_running_loop())
+        socket = self._shared.context.socket(zmq.DEALER)
+        monitor = socket.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
+        try:
+            _configure(socket, address, identity, max_message)
+            socket.connect(address.url)
+        except zmq.ZMQError as error:
+            monitor.close(0)
+            socket.close(0)
+            self._shared.release_soon()
+            raise LocalError(
+                f"cannot connect to a daemon at {address}: {error.strerror}", remedy="check the address"
+            ) from error
+        self.connected = False
+        self._watched = Watched(socket, self._take)
+        self._monitor = Watched(monitor, self._observe)
+        self._stopped = False
+
+    def start(self, receiver: FrameReceiver) -> None:
+        """Deliver to `receiver` from now on."""
+        self._receiver = receiver
+
+    def connect(self, peer: PeerAddress) -> Hashable:  # noqa: ARG002 - of FrameTransport
+        """Return the only route."""
+        return _ROUTE
+
+    def send(self, route: Hashable, frames: Sequence[bytes]) -> bool:  # noqa: ARG002 - of FrameTransport
+        """Send without waiting; False while there is no connection."""
+        if self._stopped:
+            return False
+        try:
+            self._watched.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return False
+        finally:
+            self._watched.look()
+        return True
+
+    def close(self, route: Hashable) -> None:
+        """Do nothing: a daemon that says BYE closes its end, and this one is to last."""
+
+    async def stop(self) -> None:
+        """Drop the connection."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._watched.socket.disable_monitor()
+        self._monitor.close(0)
+        self._watched.close(0)
+        await self._shared.release()
+
+    def _take(self, frames: list[zmq.Frame]) -> None:
+        self._receiver.frames_received(_ORIGIN, [frame.bytes for frame in frames])
+
+    def _observe(self, frames: list[zmq.Frame]) -> None:
+        connected = parse_monitor_message([frame.bytes for frame in frames])["event"] == zmq.Event.HANDSHAKE_SUCCEEDED
+        # Asking makes the socket take notice of its new connection; otherwise it may find out a moment too late.
+        self._watched.socket.get(zmq.EVENTS)
+        self._watched.look()
+        if connected == self.connected:
+            return
+        self.connected = connected
+        if not connected:
+            self._receiver.route_closed(_ROUTE)
+        self._watcher(connected)
+
+
+class RealDaemonLink:
+    """A DaemonLink: OxenMQ's conversation over a DaemonTransport."""
+
+    def __init__(
+        self,
+        address: DaemonAddress,
+        commands: Mapping[str, Command],
+        *,
+        identity: X25519KeyPair | None,
+        watcher: ConnectionWatcher | None,
+        max_message: int,
+        entropy: random.Random,
+    ) -> None:
+        self._connected = asyncio.Event()
+        self._watcher = watcher
+        identity = identity or X25519KeyPair.generate(entropy)
+        self._engine = OmqEngine(
+            DaemonTransport(address, identity, self._connection_changed, max_message), commands, entropy
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is there now."""
+        return self._connected.is_set()
+
+    async def request(
+        self,
+        name: str,
+        parts: Sequence[bytes] = (),
+        *,
+        timeout: float,  # noqa: ASYNC109 - the promise of DaemonLink.request
+    ) -> list[bytes]:
+        """See DaemonLink."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connected.wait()
+                return await self._engine.request(_PEER, name, parts, timeout=timeout)
+        except TimeoutError:
+            what = "the daemon does not answer" if self.connected else "there is no connection to the daemon"
+            raise PeerTimeout(what) from None
+
+    async def close(self) -> None:
+        """Drop the connection and fail every request that still waits."""
+        await self._engine.close()
+
+    def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - a ConnectionWatcher
+        if connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+        if self._watcher is not None:
+            self._watcher(connected)
+
+
+def _configure(socket: zmq.Socket[bytes], address: DaemonAddress, identity: X25519KeyPair, max_message: int) -> None:
+    for option, value in (
+        (zmq.IMMEDIATE, 1),
+        (zmq.MAXMSGSIZE, max_message),
+        (zmq.HANDSHAKE_IVL, 10_000),
+        (zmq.HEARTBEAT_IVL, 15_000),
+        (zmq.HEARTBEAT_TIMEOUT, 30_000),
+        (zmq.RECONNECT_IVL, 250),
+        (zmq.RECONNECT_IVL_MAX, 5000),
+        (zmq.LINGER, 0),
+        (zmq.RCVHWM, QUEUE_IN),
+        (zmq.SNDHWM, QUEUE_OUT),
+    ):
+        socket.setsockopt(option, value)
+    if isinstance(address.place, Endpoint) and ":" in address.place.host:
+        socket.setsockopt(zmq.IPV6, 1)
+    if address.key is not None:
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, identity.public)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, identity.secret)
+        socket.setsockopt(zmq.CURVE_SERVERKEY, address.key)
