@@ -256,6 +256,48 @@ def test_offline_the_light_turns_red_and_green_again_by_itself(fake):
     assert {path.guard for path in before.paths} == {path.guard for path in after.paths}
 
 
+def test_a_busy_client_that_is_offline_for_minutes_keeps_its_guards_and_its_list(fake):
+    async def main(network):
+        before = await green(network)
+        known = network.nodes
+
+        async def busy():
+            while True:
+                with contextlib.suppress(NetworkError):
+                    await network.store(KEYS.id, b"hello", ttl_ms=DAY)
+                await asyncio.sleep(1)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(busy()) for _ in range(8)]
+            await asyncio.sleep(10)
+            fake.sim.partition([[CLIENT]])
+            await asyncio.sleep(240)
+            fake.sim.heal()
+            after = await green(network)
+            for task in tasks:
+                task.cancel()
+        return before, known, after, network.nodes
+
+    before, known, after, left = fake.run(main)
+    assert {path.guard for path in before.paths} == {path.guard for path in after.paths}
+    assert len(known) - len(left) <= 1
+
+
+def test_if_both_guards_die_others_are_found(fake):
+    async def main(network):
+        before = await green(network)
+        for path in before.paths:
+            fake.sim.crash(path.guard.ip)
+        with contextlib.suppress(NetworkError):
+            await network.store(KEYS.id, b"hello", ttl_ms=DAY)
+        await asyncio.sleep(120)
+        return before, await green(network), await network.store(KEYS.id, b"hello", ttl_ms=DAY)
+
+    before, after, receipt = fake.run(main)
+    assert not {path.guard for path in before.paths} & {path.guard for path in after.paths}
+    assert receipt.stored_by
+
+
 def test_a_silent_destination_does_not_turn_the_light(fake):
     async def main(network):
         await green(network)

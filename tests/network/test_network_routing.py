@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ramson.network.failures import Failure
+from ramson.network.failures import TABLE, Failure
 from ramson.network.paths import subnets
 from ramson.network.routing import PATHS, Routing
 from ramson.network.trace import NodeDropped, PathBuilt, PathDropped, PathPatched, Source
@@ -172,15 +172,20 @@ def test_a_guard_that_keeps_naming_nodes_is_at_last_not_believed(routing):
     assert guard.ed25519 not in routing.pool
 
 
-@pytest.mark.parametrize(
-    "failure", [Failure.GUARD_ERROR, Failure.GUARD_UNREACHABLE, Failure.PATH_TIMEOUT, Failure.UNREADABLE]
-)
+def fail(routing, failure, path, **who):
+    """Let a request fail; a silence is followed by a look at the guard, which answers."""
+    routing.failed(failure, path, **who)
+    if TABLE[failure].silence:
+        routing.guard_seen(path.guard.ed25519, good=True, online=True)
+
+
+@pytest.mark.parametrize("failure", [Failure.GUARD_ERROR, Failure.PATH_TIMEOUT, Failure.UNREADABLE])
 def test_the_third_failure_drops_path_guard_and_hops(routing, events, failure):
     path = routing.paths[0]
     for _ in range(2):
-        routing.failed(failure, path)
+        fail(routing, failure, path)
     assert path in routing.paths
-    routing.failed(failure, path)
+    fail(routing, failure, path)
     assert path not in routing.paths
     assert path.guard.ed25519 not in routing.guards
     assert not {hop.ed25519 for hop in path.hops} & set(routing.pool)
@@ -190,8 +195,8 @@ def test_the_third_failure_drops_path_guard_and_hops(routing, events, failure):
 def test_a_reply_makes_up_for_a_failure(routing):
     path = routing.paths[0]
     for _ in range(10):
-        routing.failed(Failure.PATH_TIMEOUT, path)
-        routing.failed(Failure.PATH_TIMEOUT, path)
+        fail(routing, Failure.PATH_TIMEOUT, path)
+        fail(routing, Failure.UNREADABLE, path)
         routing.answered(path)
         routing.answered(path)
     assert path in routing.paths
@@ -220,6 +225,13 @@ def test_what_a_destination_says_costs_the_path_nothing(routing, failure):
     assert (routing.paths, dict(routing.pool)) == before
 
 
+# ---- silence
+
+
+def look(routing, path, *, good, online):
+    routing.guard_seen(path.guard.ed25519, good=good, online=online)
+
+
 def test_a_path_whose_guard_cannot_be_reached_does_not_count_as_working(routing):
     first, second = routing.paths
     routing.failed(Failure.GUARD_UNREACHABLE, first)
@@ -233,12 +245,60 @@ def test_after_a_silence_the_guard_is_looked_at(routing):
     routing.failed(Failure.PATH_TIMEOUT, first)
     assert routing.working == (first, second)
     assert routing.doubtful_guards == (first.guard,)
-    routing.guard_seen(first.guard.ed25519, good=False)
+    look(routing, first, good=False, online=False)
     assert routing.working == (second,)
     assert routing.doubtful_guards == (first.guard,)
-    routing.guard_seen(first.guard.ed25519, good=True)
+    look(routing, first, good=True, online=True)
     assert routing.working == (first, second)
     assert routing.doubtful_guards == ()
+
+
+def test_many_silences_at_once_are_one_failure(routing):
+    path = routing.paths[0]
+    for _ in range(20):
+        routing.failed(Failure.PATH_TIMEOUT, path, destination=routing.paths[1].last.ed25519)
+    look(routing, path, good=True, online=True)
+    assert path in routing.paths
+    assert len(routing.pool) == 20
+
+
+def test_a_guard_that_stays_silent_while_others_answer_is_given_up_but_not_those_behind_it(routing):
+    path = routing.paths[0]
+    routing.failed(Failure.GUARD_UNREACHABLE, path)
+    for _ in range(3):
+        assert path in routing.paths
+        look(routing, path, good=False, online=True)
+    assert path not in routing.paths
+    assert path.guard.ed25519 not in routing.pool
+    assert {path.middle.ed25519, path.last.ed25519} <= set(routing.pool)
+
+
+def test_a_guard_that_answers_looks_but_carries_nothing_is_given_up(routing):
+    path = routing.paths[0]
+    for _ in range(3):
+        fail(routing, Failure.GUARD_UNREACHABLE, path)
+    assert path not in routing.paths
+
+
+@pytest.mark.parametrize("failure", [Failure.GUARD_UNREACHABLE, Failure.PATH_TIMEOUT])
+def test_being_offline_is_nobodys_fault(routing, failure):
+    before = routing.paths, routing.guards, dict(routing.pool)
+    for _ in range(10):
+        for path in routing.paths:
+            for _ in range(5):
+                routing.failed(failure, path, destination=next(iter(routing.pool)))
+            look(routing, path, good=False, online=False)
+    assert routing.working == ()
+    for path in routing.paths:
+        look(routing, path, good=True, online=True)
+    assert (routing.paths, routing.guards, dict(routing.pool)) == before
+    for path in routing.paths:
+        for _ in range(2):
+            fail(routing, failure, path)
+    assert routing.paths == before[0]
+
+
+# ---- paths that cannot be mended
 
 
 def test_a_path_that_cannot_be_patched_is_dropped_and_its_guard_remembered(nodes):
@@ -257,8 +317,8 @@ def test_a_path_that_cannot_be_patched_is_dropped_and_its_guard_remembered(nodes
 def test_a_new_list_forgives_everybody(routing, nodes):
     path = routing.paths[0]
     for _ in range(5):
-        routing.failed(Failure.PATH_TIMEOUT, path)
-        routing.failed(Failure.PATH_TIMEOUT, path)
+        routing.failed(Failure.GUARD_ERROR, path)
+        routing.failed(Failure.GUARD_ERROR, path)
         routing.load(nodes(20), Source.NODES)
     assert path in routing.paths
 
@@ -340,6 +400,11 @@ class RoutingMachine(RuleBasedStateMachine):
         path = self.routing.paths[which % len(self.routing.paths)]
         keys = [each.ed25519 for each in self.listed]
         self.routing.failed(failure, path, destination=keys[which % len(keys)], named=keys[named % len(keys)])
+
+    @precondition(lambda self: self.routing.doubtful_guards)
+    @rule(good=st.booleans(), online=st.booleans())
+    def look(self, good, online):
+        self.routing.guard_seen(self.routing.doubtful_guards[0].ed25519, good=good, online=good or online)
 
     @precondition(lambda self: self.routing.paths)
     @rule(which=st.integers(0, 9))

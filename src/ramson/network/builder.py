@@ -21,7 +21,6 @@ ROUNDS = 6
 QUICK_TRIES = 4  # a second apart; then the pauses double
 PAUSE = 1.0  # seconds
 LONGEST_PAUSE = 60.0
-LOOK_AGAIN = 5.0  # seconds, at guards that do not answer
 
 
 class PathBuilder:
@@ -42,47 +41,32 @@ class PathBuilder:
         self._doubtful = False  # the list is not worth another try: too few of its nodes answered
 
     def wake(self) -> None:
-        """Say that a path may be missing."""
+        """Say that a path is missing, or that there is a new list to build one from."""
         self._wanted.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
         failures = 0
         while True:
-            await self._look_at_guards()
             try:
                 await self._build()
             except NetworkError as error:
                 failures += 1
                 pause = PAUSE if failures < QUICK_TRIES else min(LONGEST_PAUSE, PAUSE * 2.0 ** (failures - QUICK_TRIES))
                 self._trouble(f"{error}; trying again in {pause:.0f} s. {error.remedy}")
-                await asyncio.sleep(pause)
-                continue
-            failures = 0
-            self._trouble("")
-            await self._pause()
-            self._wanted.clear()
-
-    async def _pause(self) -> None:
-        """Wait to be woken; while a guard does not answer, no longer than it takes to look at it again."""
-        if not self._routing.doubtful_guards:
-            await self._wanted.wait()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_AGAIN):
+                await self._pause(pause)
+            else:
+                failures = 0
+                self._trouble("")
                 await self._wanted.wait()
+                self._wanted.clear()
 
-    async def _look_at_guards(self) -> None:
-        """Test the guards of paths that fell silent: whether they are out of reach, or something behind them is."""
-
-        async def look(guard: NodeRecord) -> None:
-            good = await self._entry.test(guard)
-            self._routing.guard_seen(guard.ed25519, good=good)
-            self._trace(GuardTested(guard, good))
-
-        async with asyncio.TaskGroup() as group:
-            for guard in self._routing.doubtful_guards:
-                group.create_task(look(guard), name="guard test")
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until something happens that may help."""
+        self._wanted.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
 
     async def _build(self) -> None:
         """Build what is missing.  Raises NoSeeds and NoPath; paths already built stay."""

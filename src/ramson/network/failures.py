@@ -60,18 +60,23 @@ class Treatment:
     drop_named: bool = False  # the node named in the reply leaves pool, swarms and paths; the path is patched
     blame_path: bool = False  # the path, and every node of it but the guard, has failed once more
     blame_destination: bool = False
+    silence: bool = False  # nobody is blamed before the guard has been looked at directly
     swarm: Swarm = Swarm.KEEP
     clock: bool = False  # the offset to network time is to be measured again
 
 
 TABLE: Mapping[Failure, Treatment] = {
-    Failure.GUARD_UNREACHABLE: Treatment(Retry.ANOTHER_WAY, blame_path=True),
-    # spec gap: silence has no sender.  If only the path were blamed, a swarm member that is down would cost a guard
-    # after every three requests to it and would itself never be given up.
-    Failure.PATH_TIMEOUT: Treatment(Retry.ANOTHER_WAY, blame_path=True, blame_destination=True),
+    # spec gap: the spec counts every silence as a failure of path and nodes.  Then a minute without a connection costs
+    # both guards, and each new guard is one more node that learns this client's address.  So a silence is a reason to
+    # look at the guard: if it answers, something behind it was silent and is blamed; if it does not but other nodes
+    # do, the path has failed; if nobody answers we are offline, and it is nobody's fault.
+    Failure.GUARD_UNREACHABLE: Treatment(Retry.ANOTHER_WAY, silence=True),
+    # spec gap: the destination is blamed too.  Otherwise a swarm member that is down, or that wants a client to change
+    # its guards, would cost a guard after every three requests and would itself never be given up.
+    Failure.PATH_TIMEOUT: Treatment(Retry.ANOTHER_WAY, silence=True, blame_path=True, blame_destination=True),
+    Failure.UNREADABLE: Treatment(Retry.ANOTHER_WAY, blame_path=True, blame_destination=True),
     Failure.NEXT_NODE_MISSING: Treatment(Retry.ANOTHER_WAY, drop_named=True),
     Failure.GUARD_ERROR: Treatment(Retry.ANOTHER_WAY, blame_path=True),
-    Failure.UNREADABLE: Treatment(Retry.ANOTHER_WAY, blame_path=True),
     Failure.WRONG_SWARM: Treatment(Retry.ANOTHER_MEMBER, swarm=Swarm.REPLACE),
     Failure.UNAUTHORISED: Treatment(Retry.NOBODY),
     Failure.CLOCK: Treatment(Retry.NOBODY, clock=True),
@@ -81,9 +86,6 @@ TABLE: Mapping[Failure, Treatment] = {
     Failure.SERVER_NOT_FOUND: Treatment(Retry.NOBODY),
     Failure.SERVER_UNREACHABLE: Treatment(Retry.ANOTHER_WAY),
 }
-
-# Failures that leave open whether the guard can be reached at all.
-SILENT = frozenset({Failure.GUARD_UNREACHABLE, Failure.PATH_TIMEOUT})
 
 PATH_FAILURES = 3  # a path that failed so often is dropped, and its guard with it
 NODE_FAILURES = 3  # a node that failed so often leaves pool, swarms and paths

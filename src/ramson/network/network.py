@@ -4,7 +4,7 @@
         await network.ready()
         receipt = await network.store(account, data, ttl_ms=…)
 
-It owns two tasks: the path builder, and the refresher of the node list.  It decides nothing itself.
+It owns the tasks that build paths, watch guards, renew the node list and save it.  It decides nothing itself.
 Spec: bootstrap-and-paths.md; the interfaces are those of docs/architecture.md.
 """
 
@@ -25,7 +25,8 @@ from ramson.network.clock import ClockOffset
 from ramson.network.directory import Directory
 from ramson.network.entry import Entry
 from ramson.network.errors import NoPath, NotRunning
-from ramson.network.failures import SILENT
+from ramson.network.failures import TABLE
+from ramson.network.guard_watch import GuardWatch
 from ramson.network.mailbox import Mailbox
 from ramson.network.paths import Path
 from ramson.network.profile import NetworkProfile
@@ -76,6 +77,7 @@ class Network:
         )
         directory = Directory(world.net, profile, self._routing, self._on_event)
         self._builder = PathBuilder(entry, directory, self._routing, trouble=self._on_trouble, trace=self._on_event)
+        self._watch = GuardWatch(entry, self._routing, self._on_event)
         self._requests = OnionRequests(world, entry, self._routing, self._offset, self._find_path, self._on_event)
         self._refresher = Refresher(directory, self._requests)
         self._swarms = Swarms(self._requests, self._routing, world.entropy, self._refresher.hurry)
@@ -91,6 +93,7 @@ class Network:
             self._tasks.create_task(work, name=name)
             for work, name in (
                 (self._builder.run(), "path builder"),
+                (self._watch.run(), "guard watch"),
                 (self._refresher.run(), "node list refresher"),
                 (self._save_changes(), "node list cache"),
             )
@@ -235,7 +238,6 @@ class Network:
             path = self._routing.choose(avoid, after=after)
             if path is not None:
                 return path
-            self._builder.wake()
             await self._path_changed(PATH_LOOK_PAUSE)
         raise NoPath(self._board.status.reason)
 
@@ -252,10 +254,10 @@ class Network:
                 self._unsaved.set()
                 self._changed.set()
                 self._changed = asyncio.Event()
-                if self._routing.missing:
+                if not isinstance(event, PathBuilt):
                     self._builder.wake()
-            case RequestAnswered() if event.failure in SILENT:
-                self._builder.wake()
+            case RequestAnswered() if event.failure is not None and TABLE[event.failure].silence:
+                self._watch.wake()
         self._show_status()
         try:
             self._listener(event)

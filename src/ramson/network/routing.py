@@ -14,16 +14,20 @@ failed three times is dropped, and its guard is forgotten.
     blame_path                  +1          +1 each                 -
     blame_destination           -           -                       +1
     next node missing           patched     the named one leaves    leaves, if it is the one named
+    silence                     doubtful    suspected               suspected
+      then the guard answers    +1          +1 each (time-out)      +1 (time-out)
+      then only others answer   +1          -                       -
+      then nobody answers       -           -                       -
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ramson.network.failures import NODE_FAILURES, PATCHES, PATH_FAILURES, SILENT, TABLE, Failure
+from ramson.network.failures import NODE_FAILURES, PATCHES, PATH_FAILURES, TABLE, Failure
 from ramson.network.paths import Path, complete, draw, subnets
 from ramson.network.swarm_cache import SwarmCache
 from ramson.network.trace import (
@@ -46,8 +50,8 @@ PATHS = 2  # wanted at all times
 class _Standing:
     """A path in use and how it has done.
 
-    `patches` counts since the last reply.  It is `working` if its guard answered when last heard of, and `doubtful`
-    after a silence that may be the guard's or of something behind it.
+    `patches` counts since the last reply.  The path is `working` if its guard answered when last heard of, and
+    `doubtful` after a silence; `suspects`, its guard before all, are the nodes that may have been silent.
     """
 
     path: Path
@@ -55,6 +59,7 @@ class _Standing:
     patches: int = 0
     working: bool = True
     doubtful: bool = False
+    suspects: dict[bytes, None] = field(default_factory=dict)
 
 
 class Routing:
@@ -161,12 +166,28 @@ class Routing:
         """Guards of paths that fell silent, to be looked at directly."""
         return tuple(standing.path.guard for standing in self._standings if standing.doubtful)
 
-    def guard_seen(self, ed25519: bytes, *, good: bool) -> None:
-        """Take note of a direct look at a guard in use.  It costs the path nothing: we may be offline."""
-        for standing in self._standings:
-            if standing.path.guard.ed25519 == ed25519:
-                standing.working = good
-                standing.doubtful = not good
+    def guard_seen(self, ed25519: bytes, *, good: bool, online: bool) -> None:
+        """Take note of a direct look at the guard of a doubtful path; `online` tells whether any node answers."""
+        for standing in list(self._standings):
+            if standing.path.guard.ed25519 != ed25519:
+                continue
+            standing.working = good
+            if good:
+                self._settle(standing)
+            else:
+                standing.suspects.clear()
+                if online:
+                    self._fail(standing)
+
+    def _settle(self, standing: _Standing) -> None:
+        """End the doubt about a path whose guard answers: what was silent is to blame, unless we were offline."""
+        suspects = list(standing.suspects)
+        standing.suspects.clear()
+        standing.working, standing.doubtful = True, False
+        if suspects:
+            self._fail(standing)
+        for suspect in suspects[1:]:
+            self.blame_node(suspect)
 
     def guard_candidates(self, count: int, *, beside: Iterable[bytes] = ()) -> list[NodeRecord]:
         """Draw up to `count` nodes to test as guards: not hops of paths, not guards, not the keys `beside`."""
@@ -266,10 +287,9 @@ class Routing:
         # guard every hour; so each reply makes up for one failure, and a hop that fails more than it works still goes.
         standing = self._standing_of(path)
         if standing is not None:
+            self._settle(standing)
             standing.failures = max(0, standing.failures - 1)
             standing.patches = 0
-            standing.working = True
-            standing.doubtful = False
         for hop in path.hops[1:]:
             self.forgive_node(hop.ed25519)
 
@@ -279,16 +299,23 @@ class Routing:
         """Apply the failure table.  `destination` and `named` (the node a hop called missing) are Ed25519 keys."""
         treatment = TABLE[failure]
         standing = self._standing_of(path)
+        blamed = [hop.ed25519 for hop in path.hops[1:]] if treatment.blame_path else []
+        if treatment.blame_destination and destination is not None:
+            blamed.append(destination)
+        if treatment.silence:
+            if standing is not None:
+                standing.doubtful = True
+                standing.working &= failure is not Failure.GUARD_UNREACHABLE
+                standing.suspects.update(dict.fromkeys([path.guard.ed25519, *blamed]))
+            return
         if standing is not None:
-            standing.doubtful = failure in SILENT
-            if failure is not Failure.PATH_TIMEOUT:
-                standing.working = failure is not Failure.GUARD_UNREACHABLE
+            self._settle(standing)
         if treatment.drop_named:
             self._missing_node(path, named, destination)
-        if treatment.blame_path:
-            self._blame_path(path)
-        if treatment.blame_destination and destination is not None:
-            self.blame_node(destination)
+        if treatment.blame_path and standing is not None:
+            self._fail(standing)
+        for node in blamed:
+            self.blame_node(node)
 
     def blame_node(self, ed25519: bytes) -> None:
         """Count one failure of a node; the third takes it out."""
@@ -304,28 +331,29 @@ class Routing:
             self._failures[ed25519] -= 1
 
     def _missing_node(self, path: Path, named: bytes | None, destination: bytes | None) -> None:
+        standing = self._standing_of(path)
         # A hop's word is not authenticated: it may speak of nodes this request was to go through, and of no other.
         believable = {hop.ed25519 for hop in path.hops[1:]} | {destination}
-        if named is None or named not in believable:
-            self._blame_path(path)
-            return
-        self.drop_node(named, "another node does not know it")
-        standing = self._standing_of(path)
-        if standing is not None:
+        if named is not None and named in believable:
+            self.drop_node(named, "another node does not know it")
+            if standing is None:
+                return
             standing.patches += 1
-            if standing.patches >= PATCHES:
-                standing.patches = 0
-                self._blame_path(path)
-
-    def _blame_path(self, path: Path) -> None:
-        standing = self._standing_of(path)
+            if standing.patches < PATCHES:
+                return
+            standing.patches = 0
         if standing is not None:
-            standing.failures += 1
-            if standing.failures >= PATH_FAILURES:
-                self._drop_path(standing, f"it failed {PATH_FAILURES} times")
-                self.drop_node(standing.path.guard.ed25519, f"its path failed {PATH_FAILURES} times")
+            self._fail(standing)
         for hop in path.hops[1:]:
             self.blame_node(hop.ed25519)
+
+    def _fail(self, standing: _Standing) -> None:
+        """Count one failure of a path; the third drops it and its guard."""
+        standing.failures += 1
+        if standing.failures >= PATH_FAILURES and standing in self._standings:
+            why = f"it failed {PATH_FAILURES} times"
+            self._drop_path(standing, why)
+            self.drop_node(standing.path.guard.ed25519, f"its path: {why}")
 
     def _standing_of(self, path: Path) -> _Standing | None:
         """Find the path in use that a request's path is, or was before a patch; every path has its own guard."""
