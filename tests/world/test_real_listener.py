@@ -422,6 +422,25 @@ async def test_a_client_that_takes_its_reply_slowly_gets_all_of_it():
             await asyncio.sleep(0.01)
 
 
+async def test_replies_nobody_takes_are_bounded_over_all_connections():
+    async with Served(
+        lambda _r: HttpResponse(200, {}, b"x" * 20_000_000), max_held=25_000_000, body_timeout=1
+    ) as served:
+        made = []
+        for _ in range(2):
+            reader, writer = await served.open()
+            writer.transport.pause_reading()
+            writer.write(GET)
+            await asyncio.sleep(0.3)
+            made.append((reader, writer))
+        assert served.listener.connections == 1  # the older one had to go
+        reader, writer = made[1]
+        writer.transport.resume_reading()
+        assert len((await reply(reader))[2]) == 20_000_000
+        await asyncio.sleep(0.05)
+        assert served.listener.unsent == 0
+
+
 # ---- faults
 
 
@@ -612,5 +631,7 @@ async def test_what_is_not_tls_is_dropped_and_stalled_handshakes_end(certificate
         assert served.listener.connections == 0
 
 
-def test_a_certificate_repr_hides_the_key():
+def test_reprs_tell_nothing():
     assert "SECRET" not in repr(Certificate(b"cert", b"SECRET"))
+    assert "SECRET" not in repr(HttpRequest("GET", "/SECRET", {"a": "SECRET"}, b"SECRET", "SECRET"))
+    assert "SECRET" not in repr(HttpResponse(200, {"a": "SECRET"}, b"SECRET"))

@@ -133,7 +133,7 @@ class OmqEngine:
         waiting[tag] = _Pending(name, route, reply)
         try:
             if not self._transport.send(route, frames):
-                raise PeerTimeout("the connection to the peer takes no more")
+                raise PeerTimeout("the peer cannot be dialled or its connection takes no more")
             async with asyncio.timeout(timeout):
                 return await reply
         except TimeoutError:

@@ -29,11 +29,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from enum import IntEnum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
+import msgspec
 
 from ramson.world.faults import describe
 from ramson.world.http import HttpHandler, HttpLimits, HttpRequest, HttpResponse
@@ -52,16 +52,10 @@ _PLAIN: Mapping[str, str] = {"Content-Type": "text/plain"}
 _METHODS = {name.encode(): name for name in ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")}
 
 
-class Phase(IntEnum):
-    """Where in a message the reading of a connection stands."""
-
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    DEAF = 3
+IDLE, HEAD, BODY, DEAF = range(4)  # the phases; bare numbers, for they are looked at many times a request
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct):
     """Something to be answered in its turn: `reply`, or else what the handler makes of `request`."""
 
     request: HttpRequest | None
@@ -79,6 +73,7 @@ class Server(Protocol):
     heads: dict[int, str]
     ticks: Ticks
     held: int
+    unsent: int
     buffer: memoryview
     answers: set[asyncio.Future[HttpResponse]]
 
@@ -87,6 +82,9 @@ class Server(Protocol):
 
     def closed(self, connection: Connection) -> None:
         """Count the connection out."""
+
+    def relieve(self) -> None:
+        """Drop the connection that has taken nothing for longest."""
 
 
 class _Enough(Exception):
@@ -110,19 +108,22 @@ class Connection(asyncio.BufferedProtocol):
         "_discarding",
         "_gone",
         "_head_size",
+        "_judged",
+        "_limits",
         "_linger_end",
         "_parser",
         "_peer",
         "_phase",
         "_raw",
+        "_read_now",
         "_reading",
         "_request_raw",
         "_server",
         "_silent",
         "_size",
         "_stalled",
-        "_stalled_at",
         "_transport",
+        "_unsent",
         "_url",
         "_waiting",
         "deadline",
@@ -131,15 +132,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, server: Server, peer: str) -> None:
         self._server = server
+        self._limits = server.limits
         self._peer = peer
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._gone = False
-        self._phase = Phase.IDLE
+        self._phase = IDLE
         self._waiting: list[Turn] = []
         self._busy: Turn | None = None
         self._reading = True
         self._stalled = False
-        self._stalled_at = 0
+        self._unsent = 0
         self._linger_end = 0
         self._raw: dict[bytes, bytes] = {}
         # called by the parser once a header line; a repeated header overwrites
@@ -150,6 +152,8 @@ class Connection(asyncio.BufferedProtocol):
         self._size = 0
         self._head_size = 0
         self._silent = 0
+        self._read_now = 0
+        self._judged = False
         self._completed = False
         self._answered = False
         self._discarding = False
@@ -166,9 +170,10 @@ class Connection(asyncio.BufferedProtocol):
         self._server.opened(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._phase = Phase.DEAF
+        self._phase = DEAF
         self._waiting.clear()
         self._release()
+        self._count_unsent(0)
         del self._parser  # breaks the cycle with the parser's callbacks
         self._gone = True
         self.deadline = NEVER
@@ -179,37 +184,40 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, size: int) -> None:
         before = self._phase
-        if before is Phase.DEAF:
+        if before == DEAF:
             if self._linger_end:
                 self.deadline = min(self._linger_end, self._server.ticks.now + self._server.ticks.quiet)
             return
         self._completed = False
+        self._read_now = size
         progress = self._size
         try:
             self._parser.feed_data(self._server.buffer[:size])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            if self._phase is not Phase.DEAF:
+            if self._phase != DEAF:
                 self._refuse(400, "Bad Request")
         else:
+            if self._phase == BODY and not self._judged:
+                self._judge()
             if self._completed:
                 self._head_size = self._silent = 0
-            elif self._phase is Phase.BODY:
+            elif self._phase == BODY:
                 # chunk sizes, extensions and trailers may not go on for ever either
-                self._silent = 0 if self._size != progress or before is not Phase.BODY else self._silent + size
-                if self._silent > self._server.limits.max_head:
+                self._silent = 0 if self._size != progress or before != BODY else self._silent + size
+                if self._silent > self._limits.max_head:
                     self._refuse(400, "Bad Request")
-            else:
-                self._phase = Phase.HEAD
+            elif self._phase != DEAF:
+                self._phase = HEAD
                 self._head_size += size
-                if self._head_size > self._server.limits.max_head:
+                if self._head_size > self._limits.max_head:
                     self._refuse(431, "Request Header Fields Too Large")
         if self._waiting and not self._busy and not self._stalled:
             self._pump()
-        if self._busy or self._stalled or self._phase is Phase.DEAF:
+        if self._busy or self._stalled or self._phase == DEAF:
             if self._waiting and self._reading:
                 self._reading = False
                 self._transport.pause_reading()
-        elif self._completed or self._phase is not before:
+        elif self._completed or self._phase != before:
             self._rearm()
 
     def eof_received(self) -> bool:
@@ -222,14 +230,17 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         self._stalled = True
         ticks = self._server.ticks
-        self._stalled_at = self._transport.get_write_buffer_size()
         self.deadline = ticks.now + ticks.body
+        self._count_unsent(self._transport.get_write_buffer_size())
+        if self._server.unsent > self._limits.max_held:
+            self._server.relieve()
 
     def resume_writing(self) -> None:
         self._stalled = False
+        self._count_unsent(0)
         if self._busy:
             self.deadline = NEVER
-        elif self._phase is Phase.DEAF and not self._waiting:
+        elif self._phase == DEAF and not self._waiting:
             ticks = self._server.ticks
             self.deadline = ticks.now + ticks.linger
         else:
@@ -242,18 +253,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         raw = self._raw
-        limits = self._server.limits
-        size = len(self._url)
-        length = 0
-        for name, value in raw.items():
-            letters = len(name)
-            size += letters + len(value) + 4
-            if letters == 14 and name.lower() == b"content-length":
-                length = int(value)
-            elif letters == 6 and name.lower() == b"expect" and value.lower() == b"100-continue":
-                self._continue_due = True
-        self._phase = Phase.BODY
-        if size > limits.max_head:
+        limits = self._limits
+        self._phase = BODY
+        self._judged = False
+        if self._head_size + self._read_now > limits.max_head and self._head_bytes() > limits.max_head:
             self._refuse(431, "Request Header Fields Too Large")
             raise _Enough
         if self._parser.should_upgrade():  # CONNECT, h2c, websocket
@@ -264,11 +267,6 @@ class Connection(asyncio.BufferedProtocol):
         if limits.bodyless and self._url.partition(b"?")[0].decode("latin-1") in limits.bodyless:
             self._discarding = True
             self._enqueue()
-        elif length > limits.max_body:
-            self._refuse(413, limits.too_large)
-            raise _Enough
-        if self._continue_due and not self._busy and not self._waiting:
-            self._continue()
 
     def on_body(self, chunk: bytes) -> None:
         if not self._size and not self._discarding:
@@ -283,16 +281,16 @@ class Connection(asyncio.BufferedProtocol):
         self._size += len(chunk)
         server = self._server
         server.held += len(chunk)
-        if self._size > server.limits.max_body:
-            self._refuse(413, server.limits.too_large)
+        if self._size > self._limits.max_body:
+            self._refuse(413, self._limits.too_large)
             raise _Enough
-        if server.held > server.limits.max_held:
+        if server.held > self._limits.max_held:
             self._refuse(503, "Service Unavailable")
             raise _Enough
 
     def on_message_complete(self) -> None:
         self._completed = True
-        self._phase = Phase.IDLE
+        self._phase = IDLE
         if not self._discarding:
             self._enqueue()
         self._release()
@@ -301,8 +299,28 @@ class Connection(asyncio.BufferedProtocol):
         self._raw.clear()  # trailers
         if len(self._waiting) > MAX_WAITING:
             self._refuse(503, "Service Unavailable")
-        if self._phase is Phase.DEAF:
+        if self._phase == DEAF:
             raise _Enough
+
+    # ---- what is announced
+
+    def _head_bytes(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._raw.items())
+
+    def _judge(self) -> None:
+        """Look at what the head announces about a body that did not come with it."""
+        self._judged = True
+        if self._discarding:
+            return
+        for name, value in self._request_raw.items():
+            match name.lower():
+                case b"content-length" if int(value) > self._limits.max_body:
+                    self._refuse(413, self._limits.too_large)
+                    return
+                case b"expect":
+                    self._continue_due = value.lower() == b"100-continue"
+        if self._continue_due and not self._busy and not self._waiting:
+            self._continue()
 
     # ---- turns
 
@@ -327,13 +345,13 @@ class Connection(asyncio.BufferedProtocol):
             self._peer,
         )
         if not keep_alive:
-            self._phase = Phase.DEAF
+            self._phase = DEAF
         old = keep_alive and (b"Connection" in raw or b"connection" in raw) and parser.get_http_version() == "1.0"
         self._waiting.append(Turn(request, None, keep_alive, method == b"HEAD", old))
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer for the handler when the turn comes, hear nothing more and end the connection."""
-        self._phase = Phase.DEAF
+        self._phase = DEAF
         self._body = b""
         self._release()
         self._waiting.append(Turn(None, HttpResponse(status, _PLAIN, text.encode()), keep_alive=False))
@@ -385,7 +403,7 @@ class Connection(asyncio.BufferedProtocol):
         self._pump()
         if self._busy or self._stalled or self._gone:
             return
-        if self._phase is Phase.DEAF:
+        if self._phase == DEAF:
             return  # the last turn ended the connection and set the deadline
         if self._continue_due:
             self._continue()
@@ -416,7 +434,7 @@ class Connection(asyncio.BufferedProtocol):
         heads = self._server.heads
         head = heads.get(reply.status)
         if head is None:
-            head = heads[reply.status] = _status_line(reply.status, self._server.limits.server)
+            head = heads[reply.status] = _status_line(reply.status, self._limits.server)
         for name, value in reply.headers.items():
             if "\n" in value or "\r" in value:
                 raise ValueError("a header value with a line break")
@@ -429,36 +447,43 @@ class Connection(asyncio.BufferedProtocol):
             head += "Connection: keep-alive\r\n"
         return (head + "\r\n").encode("latin-1")
 
+    def _count_unsent(self, size: int) -> None:
+        self._server.unsent += size - self._unsent
+        self._unsent = size
+
     # ---- time and the end
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the client does not take its replies."""
+        return self._stalled
 
     @property
     def idle(self) -> bool:
         """Whether nothing is being received, handled or sent."""
-        return self._phase is Phase.IDLE and not self._busy and not self._waiting and not self._stalled
+        return self._phase == IDLE and not self._busy and not self._waiting and not self._stalled
 
     def _rearm(self) -> None:
         ticks = self._server.ticks
         phase = self._phase
-        self.deadline = ticks.now + (
-            ticks.idle if phase is Phase.IDLE else ticks.head if phase is Phase.HEAD else ticks.body
-        )
+        self.deadline = ticks.now + (ticks.idle if phase == IDLE else ticks.head if phase == HEAD else ticks.body)
 
     def expire(self) -> None:
         """Act on a deadline that has passed."""
         ticks = self._server.ticks
         if self._stalled:
             size = self._transport.get_write_buffer_size()
-            if size >= self._stalled_at:
+            if size >= self._unsent:
                 self._transport.abort()
             else:
-                self._stalled_at = size
+                self._count_unsent(size)
                 self.deadline = ticks.now + ticks.body
-        elif self._phase is Phase.DEAF:
+        elif self._phase == DEAF:
             if self._transport.is_closing():
                 self._transport.abort()
             else:
                 self.shut()
-        elif self._phase is Phase.IDLE or self._discarding:  # what is discarded was answered long ago
+        elif self._phase == IDLE or self._discarding:  # what is discarded was answered long ago
             self.shut()
         else:
             self._refuse(408, "Request Timeout")
@@ -466,7 +491,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def shut(self) -> None:
         """Close, giving replies already written a moment to leave."""
-        self._phase = Phase.DEAF
+        self._phase = DEAF
         ticks = self._server.ticks
         self.deadline = ticks.now + ticks.linger
         self._transport.close()
@@ -474,13 +499,9 @@ class Connection(asyncio.BufferedProtocol):
     def finish(self) -> None:
         """End when the requests already read are answered; at once when there are none."""
         if self._busy or self._waiting:
-            self._phase = Phase.DEAF
-            turns = [self._busy, *self._waiting] if self._busy else self._waiting
-            last = turns[-1]._replace(keep_alive=False)
-            if self._waiting:
-                self._waiting[-1] = last
-            else:
-                self._busy = last
+            self._phase = DEAF
+            last = self._waiting[-1] if self._waiting else self._busy
+            cast("Turn", last).keep_alive = False
         else:
             self.shut()
 
@@ -490,7 +511,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _end(self, *, linger: bool) -> None:
         """Close after the last reply, or `linger` for a client that may still be writing."""
-        self._phase = Phase.DEAF
+        self._phase = DEAF
         self._waiting.clear()
         if not linger:
             self.shut()

@@ -39,6 +39,7 @@ class HttpListener:
         self.heads: dict[int, str] = {}
         self.ticks = Ticks.of(limits)
         self.held = 0
+        self.unsent = 0
         self.buffer = memoryview(bytearray(READ))
         self.answers: set[asyncio.Future[HttpResponse]] = set()
         self._socket = sock
@@ -108,6 +109,12 @@ class HttpListener:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
+
+    def relieve(self) -> None:
+        """Drop the connection that has taken nothing of its replies for longest."""
+        stalled = [connection for connection in self._connections if connection.stalled]
+        if stalled:
+            min(stalled, key=lambda connection: connection.deadline).abort()
 
     # ---- accepting
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import cast
-from weakref import WeakKeyDictionary
 
 import zmq
 
@@ -78,7 +77,7 @@ def judge(request: list[bytes]) -> list[bytes]:
     return [b"1.0", request_id, b"400", b"only CURVE is spoken here", b"", b""]
 
 
-_contexts: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedContext] = WeakKeyDictionary()
+_contexts: dict[asyncio.AbstractEventLoop, SharedContext] = {}
 
 
 def share(loop: asyncio.AbstractEventLoop) -> SharedContext:
