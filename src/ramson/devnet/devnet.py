@@ -188,7 +188,7 @@ class Devnet:
         for place in plan.places:
             if place.runs:
                 home = self.directory / place.name
-                arguments = ("node", "run", *common, "--name", place.name, "--dir", str(home))
+                arguments = ("node", "run", *common, "--allow-private-relay", "--name", place.name, "--dir", str(home))
                 workers[place.name] = Worker(place.name, arguments, home / "log")
         return workers
 

@@ -1,0 +1,78 @@
+"""How a service process of the command line lives: logging, `ready`, and the ways to be told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import StrEnum
+
+import uvloop
+
+READY = "ready"
+
+
+class LogLevel(StrEnum):
+    """How much a service tells on standard error."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class _UntilEnd(asyncio.Protocol):
+    """Waits for the end of an input, whatever comes before it."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._stop.set()
+
+
+@asynccontextmanager
+async def stop_requested(*, with_input: bool) -> AsyncIterator[asyncio.Event]:
+    """Give an event that SIGINT or SIGTERM sets, and with `with_input` also the end of standard input."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    transport = None
+    if with_input:
+        transport, _ = await loop.connect_read_pipe(lambda: _UntilEnd(stop), sys.stdin)
+    try:
+        yield stop
+    finally:
+        if transport is not None:
+            transport.close()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _serve(service: AbstractAsyncContextManager[object], *, with_input: bool) -> None:
+    async with stop_requested(with_input=with_input) as stop, service:
+        print(READY, flush=True)  # noqa: T201 - a launcher waits for this line
+        await stop.wait()
+
+
+def serve(make: Callable[[], AbstractAsyncContextManager[object]], *, level: LogLevel, stop_with_input: bool) -> None:
+    """Run a service until it is told to stop; it says `ready` on standard output when it serves."""
+    logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    async def main() -> None:
+        await _serve(make(), with_input=stop_with_input)
+
+    run(main())
+
+
+def run(main: Awaitable[None]) -> None:
+    """Run `main` on uvloop."""
+
+    async def wrapped() -> None:
+        await main
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(wrapped())
