@@ -13,6 +13,7 @@ server passes on the 1 of bencode) and a member cannot put anything else into ou
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -39,6 +40,12 @@ from ramson.protocol.storage.entries import MAX_REASON
 from ramson.world import Clock, PeerRefused, PeerTimeout
 
 SWARM_SECONDS: Final = 5.0
+
+# What a member that stored a message reports, nearly always; saves reading it as bencode, several times a store.
+_STORE_REPORT: Final = re.compile(
+    rb"d(?:7:alreadyi([01])e)?6:expiryi([1-9][0-9]{0,17})e4:hash43:([A-Za-z0-9+/]{43})9:signature64:(.{64})e",
+    re.DOTALL,
+)
 
 _NO_ANSWER: Final = Failed(timeout=True)
 _NONSENSE: Final = Failed(bad_peer_response=True)
@@ -143,6 +150,10 @@ def read_answer(request: AccountRequest, parts: Sequence[bytes]) -> Report:
     """Read the data parts of a member's answer: its report, or a code and a text."""
     try:
         match parts:
+            case [report] if isinstance(request, Store) and (found := _STORE_REPORT.fullmatch(report)):
+                already, expiry, name, signature = found.groups()
+                entry = StoreEntry(hash=name.decode(), expiry=int(expiry), already=already == b"1")
+                return Signed(entry, signature)
             case [report]:
                 return read_report(request, bt.decode(report))
             case [b"421", _]:

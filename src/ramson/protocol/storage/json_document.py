@@ -5,10 +5,10 @@ invalid UTF-8 are refused; of duplicate keys the last counts; a byte order mark 
 Spec: node/CORRECTIONS.md, storage-rpc.md §1 JSON.
 
 Theory of operation.  msgspec reads the document; it is strict already, but gives up beyond some hundreds of levels,
-and depth must not be a reason to refuse.  Then an iterative reader takes over: it keeps open containers on a
-stack of its own, takes runs of `[` and `]` in one step, checks everything, and builds values only down to `KEPT_DEPTH`;
-what lies deeper becomes the one value `TOO_DEEP`, which no parameter accepts.  It gives up after `MAX_TOKENS`
-steps (about 200 ms), so that a body of many small deep pieces cannot hold the node.
+and depth must not be a reason to refuse.  Then an iterative reader takes over: it keeps open containers on a stack of
+its own, takes runs of `[`, `]` and `}` in one step, checks everything, and builds values only down to `KEPT_DEPTH`;
+what lies deeper becomes the one value `TOO_DEEP`, which no parameter accepts.  It gives up after `MAX_TOKENS` steps
+(about 100 ms), so that a body of many small deep pieces cannot hold the node.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 from ramson.errors import ParseError
 
 KEPT_DEPTH: Final = 200  # levels
-MAX_TOKENS: Final = 400_000
+MAX_TOKENS: Final = 150_000
 
 BOM: Final = b"\xef\xbb\xbf"
 
@@ -55,7 +55,8 @@ _BLANKS: Final = re.compile(rb"[ \t\n\r]*")
 _SCALAR: Final = re.compile(_STRING + rb"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
 _KEY: Final = re.compile(rb"[ \t\n\r]*(" + _STRING + rb")[ \t\n\r]*:")
 _OPENERS: Final = re.compile(rb"\[+")
-_CLOSERS: Final = re.compile(rb"\]+")
+_CLOSERS: Final = re.compile(rb"\]+|\}+")
+_MEMBER: Final = re.compile(rb"\{[ \t\n\r]*(" + _STRING + rb")[ \t\n\r]*:")
 
 
 def _decode_scalar(token: bytes) -> Any:
@@ -116,12 +117,16 @@ class _DeepReader:
         while True:
             mark = self._peek()
             if mark == b"{":
-                self._at += 1
-                if self._peek() == b"}":
+                member = _MEMBER.match(self._data, self._at)
+                if member is None:
+                    self._at += 1
+                    if self._peek() != b"}":
+                        raise ParseError("invalid json")
                     self._at += 1
                     return {}
+                self._at = member.end()
                 kept: Any = {} if self._depth < KEPT_DEPTH else None
-                self._open.append([kept, self._key(), 1])
+                self._open.append([kept, _decode_scalar(member[1]), 1])
                 self._depth += 1
             elif mark == b"[":
                 self._open_lists()
@@ -166,11 +171,8 @@ class _DeepReader:
             if top[1] is not None:
                 top[1] = self._key()
             return self._value()
-        if mark == b"}" and top[1] is not None:
-            self._at += 1
-            return self._pop(1)
-        if mark == b"]" and top[1] is None:
-            return self._close_lists()
+        if mark == (b"]" if top[1] is None else b"}"):
+            return self._close(lists=top[1] is None)
         raise ParseError("invalid json")
 
     def _file(self, value: Any) -> None:
@@ -183,8 +185,8 @@ class _DeepReader:
         else:
             container[key] = value
 
-    def _close_lists(self) -> Any:
-        """Close as many lists as there are closing brackets in a row; return the outermost of them."""
+    def _close(self, *, lists: bool) -> Any:
+        """Close as many lists, or objects, as there are closing brackets in a row; return the outermost of them."""
         found = _CLOSERS.match(self._data, self._at)
         assert found is not None  # noqa: S101 - the caller saw a bracket
         self._at = found.end()
@@ -195,6 +197,6 @@ class _DeepReader:
             count -= levels
             if not count:
                 return value
-            if not self._open or self._open[-1][1] is not None:
+            if not self._open or (self._open[-1][1] is None) is not lists:
                 raise ParseError("invalid json")
             self._file(value)

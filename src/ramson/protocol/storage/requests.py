@@ -111,7 +111,7 @@ class AccountRequest(Request, frozen=True, kw_only=True):
         """Return the `params` a client sends."""
         params: dict[str, Any] = {PUBKEY: self.account.hex()}
         for field in self.method.fields:
-            if field.client and (value := getattr(self, field.attribute)) is not None and value != field.default:
+            if field.client and (value := getattr(self, field.attribute)) != field.default:
                 params[field.name] = field.kind.to_json(value)
         for field, value in self._authentication():
             params[field.name] = field.kind.to_json(value)
