@@ -155,6 +155,15 @@ async def test_a_chunked_body_and_its_trailers():
     assert seen[0].headers["host"] == "x"  # a trailer is no header
 
 
+async def test_a_body_in_tiny_chunks():
+    async with Served() as served:
+        reader, writer = await served.open()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\nab\r\n" * 30_000)
+        writer.write(b"0\r\n\r\n" + GET)
+        assert (await reply(reader))[2] == b"POST / " + b"ab" * 30_000
+        assert (await reply(reader))[0] == 200
+
+
 async def test_expect_continue():
     async with Served() as served:
         reader, writer = await served.open()

@@ -77,7 +77,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._max_reply = max_reply
         self._received = self._head_done = self._framed = False
         self._head_size = self._size = 0
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._raw.clear()
         self._reply = self._gone.get_loop().create_future()
         self._transport.write(message)
@@ -182,7 +182,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def on_body(self, chunk: bytes) -> None:
         self._size += len(chunk)
         self._bound()
-        self._body.append(chunk)
+        self._body += chunk
 
     def on_message_complete(self) -> None:
         if not self._head_done:  # an interim reply
@@ -205,9 +205,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if not reusable:
             self.alive = False
         if self._reply is not None and not self._reply.done():
-            body = self._body
-            reply = HttpResponse(status, LazyHeaders(self._raw.copy()), body[0] if len(body) == 1 else b"".join(body))
-            self._reply.set_result(reply)
+            self._reply.set_result(HttpResponse(status, LazyHeaders(self._raw.copy()), bytes(self._body)))
 
     def _fail(self, text: str) -> None:
         self.alive = False

@@ -100,7 +100,6 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_answered",
         "_body",
         "_busy",
         "_completed",
@@ -148,14 +147,14 @@ class Connection(asyncio.BufferedProtocol):
         self.on_header = self._raw.__setitem__
         self._request_raw: dict[bytes, bytes] = {}
         self._url = b""
-        self._body: bytes | list[bytes] = b""
+        # not a list of pieces: pieces of two bytes would take twenty times what they hold
+        self._body: bytes | bytearray = b""
         self._size = 0
         self._head_size = 0
         self._silent = 0
         self._read_now = 0
         self._judged = False
         self._completed = False
-        self._answered = False
         self._discarding = False
         self._continue_due = False
         self.deadline = NEVER
@@ -274,10 +273,10 @@ class Connection(asyncio.BufferedProtocol):
         elif self._discarding:
             self._size += len(chunk)
             return
-        elif isinstance(self._body, list):
-            self._body.append(chunk)
+        elif isinstance(self._body, bytearray):
+            self._body += chunk
         else:
-            self._body = [self._body, chunk]
+            self._body = bytearray(self._body) + chunk
         self._size += len(chunk)
         server = self._server
         server.held += len(chunk)
@@ -341,7 +340,7 @@ class Connection(asyncio.BufferedProtocol):
             _METHODS.get(method) or method.decode("latin-1"),
             url.decode("latin-1"),
             LazyHeaders(raw),
-            b"".join(body) if isinstance(body, list) else body,
+            bytes(body),
             self._peer,
         )
         if not keep_alive:

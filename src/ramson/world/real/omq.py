@@ -38,8 +38,9 @@ logger = logging.getLogger(__name__)
 
 BATCH = 100  # messages taken from one socket before others get the loop
 IDLE = 30.0  # seconds after which an outgoing connection is closed
-LARGE = 64 * 1024  # bytes; from here on a part is sent without copying and counted
-MAX_QUEUED = 32 * 1024 * 1024  # bytes of large parts one route may have on its way out
+LARGE = 8 * 1024  # bytes; a message with a part of this size is sent without copying and counted
+MAX_QUEUED = 32 * 1024 * 1024  # bytes of large messages one route may have on its way out
+MAX_QUEUED_IN_ALL = 512 * 1024 * 1024
 CURVE_OVERHEAD = 33  # bytes that encryption adds to a part, which ZeroMQ's limit counts
 QUEUE_IN = 64  # messages ZeroMQ reads ahead per connection
 QUEUE_OUT = 1000
@@ -54,7 +55,7 @@ class Route(NamedTuple):
 
 @dataclass(slots=True)
 class _Outflow:
-    """The large parts a route has on their way out."""
+    """The large messages a route has on their way out."""
 
     parts: list[tuple[zmq.MessageTracker, int]] = field(default_factory=list)
 
@@ -114,7 +115,6 @@ class _Dialled:
     watched: Watched
     last_used: float
     unanswered: int = 0
-    outflow: _Outflow = field(default_factory=_Outflow)
 
 
 class ZmqTransport:
@@ -129,6 +129,7 @@ class ZmqTransport:
         self._loop = asyncio.get_running_loop()
         self._dialled: dict[PeerAddress, _Dialled] = {}
         self._outflows: dict[bytes, _Outflow] = {}
+        self._queued = 0  # bytes in all outflows, of which some may have left since they were counted
         self._receiver: FrameReceiver
         self._router: Watched | None = None
         self._shared: SharedContext = share(self._loop)
@@ -175,8 +176,7 @@ class ZmqTransport:
         size = max(map(len, frames), default=0)
         if size < LARGE:
             return self._hand_over(router, [route.incoming, *frames])
-        outflow = self._outflows.setdefault(route.incoming, _Outflow())
-        return self._send_large(router, outflow, [route.incoming, *frames])
+        return self._send_large(router, [route.incoming, *frames])
 
     def close(self, route: Hashable) -> None:
         """Drop one route; of the ROUTER's only the far end can drop one."""
@@ -203,6 +203,7 @@ class ZmqTransport:
         socket = self._socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.copy_threshold = 0  # or pyzmq would copy, and not track, the small parts of a large message
         socket.setsockopt(zmq.BACKLOG, 1024)
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self._identity.secret)
@@ -285,7 +286,7 @@ class ZmqTransport:
         for peer, dialled in list(self._dialled.items()):
             if dialled.last_used < before and not self._receiver.is_waiting(peer.x25519):
                 self._hang_up(peer)
-        self._outflows = {route: outflow for route, outflow in self._outflows.items() if outflow.queued()}
+        self._count_queued()
         self._sweeper = self._loop.call_later(IDLE / 6, self._sweep)
 
     # ---- both
@@ -304,18 +305,27 @@ class ZmqTransport:
             socket.setsockopt(option, value)
         return socket
 
-    def _send_large(self, watched: Watched, outflow: _Outflow, frames: Sequence[bytes]) -> bool:
+    def _send_large(self, router: Watched, frames: Sequence[bytes]) -> bool:
         size = sum(map(len, frames))
-        if outflow.parts and outflow.queued() + size > MAX_QUEUED:
+        if self._queued + size > MAX_QUEUED_IN_ALL:
+            self._count_queued()
+        outflow = self._outflows.setdefault(frames[0], _Outflow())
+        if self._queued + size > MAX_QUEUED_IN_ALL or (outflow.parts and outflow.queued() + size > MAX_QUEUED):
             return False
         try:
-            tracker = watched.socket.send_multipart(frames, zmq.NOBLOCK, copy=False, track=True)
+            tracker = router.socket.send_multipart(frames, zmq.NOBLOCK, copy=False, track=True)
         except zmq.ZMQError:
             return False
         finally:
-            watched.look()
+            router.look()
         outflow.parts.append((cast("zmq.MessageTracker", tracker), size))
+        self._queued += size
         return True
+
+    def _count_queued(self) -> None:
+        """Forget the large messages that have left."""
+        self._outflows = {route: outflow for route, outflow in self._outflows.items() if outflow.queued()}
+        self._queued = sum(outflow.queued() for outflow in self._outflows.values())
 
     @staticmethod
     def _hand_over(watched: Watched, frames: Sequence[bytes]) -> bool:
