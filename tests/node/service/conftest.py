@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 import pytest
+import pytest_asyncio
 
 from ramson.crypto.account import AccountKeys
 from ramson.crypto.keys import Ed25519KeyPair
@@ -22,11 +23,12 @@ from ramson.world import PeerTimeout
 
 HOME, ABROAD = 0x1000, 0x8000_0000_0000_0000
 DAY = 86_400_000
+START = 1_700_000_000_000
 
 
 class Clock:
     def __init__(self):
-        self.time = 1_700_000_000_000
+        self.time = START
 
     def now(self):
         return self.time
@@ -51,7 +53,7 @@ class Daemon:
 
     def __init__(self, nodes):
         self.nodes = nodes
-        self.answer = {"fine": True}
+        self.answer = None
 
     def current(self):
         return self.nodes
@@ -124,13 +126,26 @@ class Network:
             )
             for i, pair in enumerate(pairs)
         ]
-        self.daemon = Daemon(NodeList(tuple(records), 100, "ab" * 32, (19, 4)))
+        self.nodes = NodeList(tuple(records), 100, "ab" * 32, (19, 4))
+        self.daemon = Daemon(self.nodes)
         self.everyone = [Member(pair, record) for pair, record in zip(pairs, records, strict=True)]
         self.home, self.abroad = self.everyone[:-1], self.everyone[-1]
 
     def open(self):
+        """Open the mailboxes, which stay open, and start the services."""
         for i, member in enumerate(self.everyone):
             member.mailbox = Mailbox(self.directory / f"{i}.db", OneThread(), self.clock)
+        self.restart()
+
+    def restart(self):
+        """Make new services over the same mailboxes, with everything tests may have changed as it was."""
+        self.clock.time = START
+        self.daemon.nodes, self.daemon.answer = self.nodes, {"fine": True}
+        for member in self.everyone:
+            for replaced in ("store", "retrieve"):
+                vars(member.mailbox).pop(replaced, None)
+            member.answers = None
+            member.pushed.clear()
             member.monitor = Monitor(
                 clock=self.clock,
                 push=lambda *push, member=member: member.pushed.append(push) or True,
@@ -263,15 +278,24 @@ class Token:
         )
 
 
-@pytest.fixture
-async def network(tmp_path):
-    net = Network(tmp_path)
+# Opening mailboxes waits for the disk: the tests of a module share them, each with accounts of its own.
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mailboxes(tmp_path_factory):
+    net = Network(tmp_path_factory.mktemp("network"))
     net.open()
     yield net
     await net.close()
 
 
 @pytest.fixture
+def network(mailboxes):
+    mailboxes.restart()
+    return mailboxes
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def testnet(tmp_path):
     net = Network(tmp_path, testnet=True, members=1)
     net.open()

@@ -7,6 +7,8 @@ import pytest
 from ramson.protocol import bt
 from ramson.protocol.storage import Delete, Info, Retrieve, to_json
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 INFO = {"method": "info", "params": {}}
 
 

@@ -16,6 +16,8 @@ from ramson.protocol.storage import (
     verify_entry,
 )
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 DAY, HOUR = 86_400_000, 3_600_000
 UNKNOWN = "A" * 43
 

@@ -9,6 +9,8 @@ from ramson.protocol import bt
 from ramson.protocol.storage import RevokeSubaccount
 from ramson.world import Origin
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 OK = {b"success": 1}
 CONNECTION, OTHER = Origin(b"k" * 32, "one"), Origin(b"k" * 32, "two")
 DAY = 86_400

@@ -10,6 +10,8 @@ from ramson.protocol import bt
 from ramson.protocol.nodes import NodeList
 from ramson.protocol.storage import GetSwarm, Retrieve, read_reply
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 INFO = b'{"method":"info","params":{}}'
 
 

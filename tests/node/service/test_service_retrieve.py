@@ -6,6 +6,8 @@ import pytest
 
 from ramson.protocol.storage import GetExpiries, Retrieve
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 UNKNOWN = "A" * 43
 UNSIGNED = (401, "retrieve: request signature required")
 NO_SIGNATURE = (400, "invalid request: Required field 'signature' missing")

@@ -5,6 +5,8 @@ import pytest
 from ramson.crypto.hashing import message_hash
 from ramson.protocol.storage import Store, StoreEntry, verify_entry
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 DAY = 86_400_000
 CLOCK = (406, "Timestamp error: check your clock")
 LIFETIME = (403, "Provided expiry/TTL is not valid.")

@@ -9,6 +9,8 @@ from ramson.protocol import bt
 from ramson.protocol.storage import Delete, DeleteAll, Expire, ExpireAll, Failed, Info, Retrieve, StoreEntry
 from ramson.world import PeerRefused, PeerTimeout
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 DAY = 86_400_000
 UNKNOWN = "A" * 43
 
