@@ -1,6 +1,7 @@
 """Clients in a whole network in virtual time: what is sent arrives once, in order, whoever is switched off."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -86,6 +87,24 @@ def test_a_conversation(people):
     assert (back.sender, back.body, answer.state) == (bob, "hi", State.SENT)
     assert path.light in {Light.GREEN, Light.ORANGE}
     assert len(path.hops) == 3
+
+
+def test_nothing_that_identifies_anybody_is_logged(people, caplog):
+    async def main():
+        async with people.create(0, name="Rumpelstilzchen") as alice, people.create(1) as bob:
+            people.sim.partition([["10.2.0.1"]])
+            note = asyncio.create_task(alice.send(bob.account_id, "the owl flies at noon"))
+            await asyncio.sleep(100)
+            people.sim.heal()
+            await note
+            (message,) = await take(bob, 1)
+            await message.reply("and the cat?")
+            return [alice.account_id.hex, bob.account_id.hex, alice.phrase.split()[0]]
+
+    with caplog.at_level(logging.DEBUG):
+        secrets = [*people.run(main), "owl", "cat?", "Rumpel", PASSPHRASE]
+    assert "a message waits" in caplog.text
+    assert [secret for secret in secrets if secret in caplog.text] == []
 
 
 def test_the_path_is_known_from_the_account_file_the_next_time(people):
@@ -274,7 +293,7 @@ def test_an_account_file_that_fails_ends_the_client_with_that_error_and_no_group
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_on_a_rough_network_with_crashes_everything_arrives_once_and_in_order(tmp_path, seed):
     """Two people write to each other while their programs and nodes are killed and started again."""
     people = People(tmp_path, seed=seed, model=ROUGH)
@@ -322,7 +341,7 @@ def test_on_a_rough_network_with_crashes_everything_arrives_once_and_in_order(tm
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_programs_killed_while_they_write_and_read_lose_and_repeat_nothing(tmp_path, seed):
     """Both programs are killed at random moments; only the very message a reader had in hand may come to it twice."""
     people = People(tmp_path, seed=seed, model=ROUGH)

@@ -196,9 +196,13 @@ class Client:
         def write(sent_ms: int) -> letters.Outgoing:
             return letters.write(text, keys, name, recipient, sent_ms, parts.world.entropy)
 
-        message = parts.store.queue(recipient, text, parts.network.now(), write)
+        receipt = parts.store.receipt(parts.store.queue(recipient, text, parts.network.now(), write))
         parts.outbox.wake()
-        return await parts.outbox.settled(message) if wait else parts.store.receipt(message)
+        return await self.settled(receipt) if wait else receipt
+
+    async def settled(self, receipt: Receipt) -> Receipt:
+        """Wait until the message of a receipt is stored or has failed for good, and return the new receipt."""
+        return await self._open_parts().outbox.settled(receipt.id)
 
     async def drain(self) -> None:
         """Wait until nothing is left in the outbox, copies for our other devices included."""

@@ -39,6 +39,7 @@ class Receipt:
     total: int = 0
     attempts: int = 0
     reason: str = ""
+    id: int = field(default=0, repr=False)  # of the message in the account file
 
 
 async def _no_reply(_text: str) -> Receipt:

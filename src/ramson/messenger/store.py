@@ -170,7 +170,7 @@ class Store:
             (message,),
         )
         state, sent_ms, name, stored, total, reason, attempts = row
-        return Receipt(State(state), sent_ms, name, stored, total, attempts, reason)
+        return Receipt(State(state), sent_ms, name, stored, total, attempts, reason, message)
 
     def waiting(self) -> int:
         """Return how many of our messages have not reached their recipient's swarm yet."""

@@ -104,6 +104,12 @@ def check_passphrase(passphrase: str) -> None:
         )
 
 
+def check_absent(path: Path) -> None:
+    """Raise AccountFileExists if there is something at `path`."""
+    if path.exists():
+        raise AccountFileExists(f"there is already a file at {path}", remedy="Choose another path, or move that file.")
+
+
 def create(
     path: Path, passphrase: str, fill: Callable[[apsw.Connection], None], *, entropy: Entropy, cost: KeyCost
 ) -> None:
@@ -113,10 +119,10 @@ def create(
     time of the key derivation.  Raises AccountFileExists, WeakPassphrase, AccountFileError.
     """
     check_passphrase(passphrase)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _refuse_existing(path)
+    check_absent(path)
     draft = path.with_name(f".{path.name}.{entropy.randbytes(8).hex()}.new")
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         salt = cost.salt(entropy)
         connection = _connect(draft, _derive(passphrase, salt, cost), salt)
@@ -127,11 +133,12 @@ def create(
         try:
             os.link(draft, path)  # unlike a rename, never over another file
         except FileExistsError:
-            _refuse_existing(path)
+            check_absent(path)
     except (apsw.Error, OSError) as error:
         raise AccountFileError(f"the account file could not be made: {error}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
     _sync_directory(path.parent)
 
 
@@ -199,11 +206,6 @@ def _derive(passphrase: str, salt: bytes, cost: KeyCost) -> bytes:
             f"opening an account takes {(1 << cost.memory) >> 20} MiB of memory for a moment, and there is not enough",
             remedy="Close other programs and try again.",
         ) from error
-
-
-def _refuse_existing(path: Path) -> None:
-    if path.exists():
-        raise AccountFileExists(f"there is already a file at {path}", remedy="Choose another path, or move that file.")
 
 
 def _sync_directory(directory: Path) -> None:
