@@ -1,0 +1,107 @@
+"""What the commands show: results on standard output, progress on standard error and only to a person."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from ramson.errors import RamsonError
+from ramson.network import PathStatus
+
+T = TypeVar("T")
+
+# Letters that change the direction of what follows: text of a stranger could make a line read as another.
+_DIRECTION = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class Interrupted(typer.Exit):
+    """Somebody pressed Ctrl-C while a command ran."""
+
+    def __init__(self) -> None:
+        super().__init__(130)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine, on uvloop where that is installed.  Raises Interrupted."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(main)
+    except KeyboardInterrupt:
+        raise Interrupted from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - there is none on some systems
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def result(text: str) -> None:
+    """Print a result, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def result_json(value: object) -> None:
+    """Print a result as one line of JSON."""
+    result(json.dumps(value))
+
+
+def note(text: str) -> None:
+    """Tell a person something beside the result; a program does not want to know."""
+    if sys.stderr.isatty():
+        typer.echo(text, err=True)
+
+
+def report(error: RamsonError) -> None:
+    """Say in one line what went wrong and what can be done."""
+    text = str(error).strip() or "Something went wrong"
+    text = f"{text[0].upper()}{text[1:]}".rstrip(".") + "."
+    typer.echo(f"{text} {error.remedy}".strip(), err=True)
+
+
+def printable(text: str) -> str:
+    """Return a stranger's text so that it can do nothing to a terminal and cannot pass for another line."""
+    kept = "".join("�" if _is_control(letter) else letter for letter in text)
+    return kept.replace("\n", "\n    ")
+
+
+def _is_control(letter: str) -> bool:
+    return letter in _DIRECTION or (letter not in "\n\t" and (ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0))
+
+
+@contextlib.contextmanager
+def progress(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a person that something is going on; what is yielded changes the text."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _text: None
+        return
+    with console.status(text) as status:
+        yield status.update
+
+
+@contextlib.asynccontextmanager
+async def following(statuses: AsyncIterator[PathStatus], show: Callable[[str], None]) -> AsyncIterator[None]:
+    """Show the path's state for as long as the block runs."""
+
+    async def follow() -> None:
+        async for status in statuses:
+            show(status.reason)
+
+    task = asyncio.get_running_loop().create_task(follow(), name="path display")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

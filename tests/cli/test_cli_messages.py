@@ -1,0 +1,178 @@
+"""`ramson send`, `listen` and `path` on sockets, against a small network of processes."""
+
+import asyncio
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from ramson.crypto.account import AccountKeys
+from ramson.devnet import Devnet
+from ramson.messenger import KeyCost
+from ramson.messenger.store import Store
+from ramson.protocol import network_file
+from ramson.protocol.network_file import NetworkFile, Seed
+from ramson.world import real
+
+pytestmark = pytest.mark.e2e
+
+PASSPHRASE = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """The path of the network.json of six nodes in two swarms, which run on a thread of their own."""
+    directory = tmp_path_factory.mktemp("devnet")
+    started: queue.Queue = queue.Queue()
+
+    async def main():
+        stop = asyncio.Event()
+        async with Devnet(real.world(), directory, nodes=6, swarms=2) as devnet:
+            started.put((devnet.network_path, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    def work():
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            started.put(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    answer = started.get(timeout=100)
+    if isinstance(answer, BaseException):
+        raise answer
+    path, loop, stop = answer
+    yield path
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+
+
+@pytest.fixture
+def people(tmp_path, network):
+    """Alice and Bob: their ids, and a way to type commands as them."""
+    entropy = real.world().entropy
+    ids = {}
+    for name in ("alice", "bob"):
+        keys = AccountKeys.generate(entropy)
+        cost = KeyCost(passes=1, memory=13)
+        Store.create(tmp_path / name, PASSPHRASE, keys, name=name, now_ms=0, entropy=entropy, cost=cost)
+        ids[name] = keys.id.hex
+
+    def start(name, *arguments, **options):
+        environment = os.environ | {
+            "RAMSON_PASSPHRASE": PASSPHRASE,
+            "RAMSON_ACCOUNT": str(tmp_path / name),
+            "RAMSON_NETWORK": str(network),
+            "XDG_DATA_HOME": str(tmp_path),
+        }
+        command = [sys.executable, "-m", "ramson", *arguments]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+        return subprocess.Popen(command, env=environment, **pipes)
+
+    return ids, start
+
+
+@pytest.fixture
+def nowhere(tmp_path):
+    """A network whose only seed does not answer."""
+    seed = Seed("https://127.255.255.254:1/json_rpc")
+    path = tmp_path / "nowhere.json"
+    path.write_bytes(network_file.encode(NetworkFile(nodes=(), seeds=(seed,))))
+    return path
+
+
+def finish(process, stdin=None):
+    out, err = process.communicate(stdin, timeout=60)
+    return process.returncode, out, err
+
+
+def test_what_is_sent_is_heard_once_across_restarts(people):
+    ids, start = people
+    code, out, err = finish(start("alice", "send", ids["bob"], "hello"))
+    assert (code, out, err) == (0, "sent: stored by 3 of 3 nodes\n", "")
+
+    listening = start("bob", "listen", "--json")
+    heard = json.loads(listening.stdout.readline())
+    assert (heard["sender"], heard["body"]) == (ids["alice"], "hello")
+    code, out, err = finish(
+        start("alice", "send", ids["bob"], "-", "--json", stdin=subprocess.PIPE), stdin="from a pipe\n"
+    )
+    receipt = json.loads(out)
+    assert (code, receipt["state"], receipt["stored"]) == (0, "sent", 3)
+    heard = json.loads(listening.stdout.readline())
+    assert (heard["body"], heard["hash"], heard["sent_ms"]) == ("from a pipe", receipt["hash"], receipt["sent_ms"])
+    listening.send_signal(signal.SIGINT)
+    assert finish(listening) == (0, "", "")
+
+    code, _, _ = finish(start("alice", "send", ids["bob"], "\x1b[31mred"))
+    listening = start("bob", "listen")
+    line = listening.stdout.readline()
+    assert line.endswith(f" {ids['alice']} \ufffd[31mred\n")
+    listening.send_signal(signal.SIGINT)
+    assert finish(listening)[0] == 0
+
+
+def test_a_message_left_in_the_outbox_goes_out_with_the_next_command(people):
+    ids, start = people
+    assert finish(start("alice", "send", ids["bob"], "first", "--no-wait")) == (0, "sending\n", "")
+    assert finish(start("alice", "send", ids["bob"], "second"))[0] == 0
+    listening = start("bob", "listen", "--json")
+    assert [json.loads(listening.stdout.readline())["body"] for _ in range(2)] == ["first", "second"]
+    listening.kill()
+    finish(listening)
+
+
+def test_a_program_that_stops_reading_ends_the_listener_without_noise(people):
+    ids, start = people
+    finish(start("alice", "send", ids["bob"], "one"))
+    listening = start("bob", "listen", "--json")
+    assert json.loads(listening.stdout.readline())["body"] == "one"
+    listening.stdout.close()
+    finish(start("alice", "send", ids["bob"], "two"))
+    assert listening.wait(60) == 1
+    with listening.stderr as errors:
+        assert errors.read() == ""
+    listening = start("bob", "listen", "--json")  # it was not shown, so it comes again
+    assert json.loads(listening.stdout.readline())["body"] == "two"
+    listening.kill()
+    finish(listening)
+
+
+def test_without_a_network_a_message_stays_in_the_outbox_and_the_command_says_so(people, nowhere):
+    ids, start = people
+    code, out, err = finish(start("alice", "send", ids["bob"], "later", "--timeout", "2", "--network", str(nowhere)))
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "outbox" in err
+    assert finish(start("alice", "send", ids["bob"], "now"))[0] == 0
+    listening = start("bob", "listen", "--json")
+    assert [json.loads(listening.stdout.readline())["body"] for _ in range(2)] == ["later", "now"]
+    listening.kill()
+    finish(listening)
+
+
+def test_ctrl_c_ends_a_waiting_command_cleanly(people, nowhere):
+    ids, start = people
+    waiting = start("alice", "send", ids["bob"], "later", "--network", str(nowhere))
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(4)
+    waiting.send_signal(signal.SIGINT)
+    assert finish(waiting) == (130, "", "")
+
+
+def test_the_path_is_shown_for_people_and_for_programs(people):
+    _, start = people
+    code, out, err = finish(start("alice", "path"))
+    assert (code, err) == (0, "")
+    assert out.startswith("green: ")
+    assert "you → 127." in out
+    code, out, _ = finish(start("alice", "path", "--json"))
+    status = json.loads(out)
+    assert (code, status["light"], len(status["paths"])) == (0, "green", 2)
+    assert [hop["place"] for hop in status["paths"][0]] == ["guard", "middle", "last"]
