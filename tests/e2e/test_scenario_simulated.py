@@ -1,6 +1,5 @@
 """The scenario in virtual time: one seed gives one log, and every seed delivers every message once."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,24 +14,14 @@ from ramson.network import NetworkProfile
 from ramson.sim import SimulatedNetwork
 from ramson.world.simulated import Simulation
 
+sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
+from scenario import play
+
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(300)]
 
 SEEDS = 50
 CHUNKS = 10
 NODES = 12
-
-
-def _load_scenario():
-    """Import the module beside this one: tests are no package."""
-    path = Path(__file__).with_name("scenario.py")
-    spec = importlib.util.spec_from_file_location("scenario", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scenario"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-play = _load_scenario().play
 
 
 @dataclass
