@@ -1,7 +1,7 @@
 """The real world: this machine's clock, its randomness, its disks and its sockets.
 
-`world()` is all the rest of the package needs.  It works on asyncio's own event loop and on uvloop, which
-makes a node about twice as fast.
+`world()` is all the rest of the package needs.  It works on asyncio's own event loop and, with less CPU, on
+uvloop.
 """
 
 from __future__ import annotations
