@@ -296,6 +296,11 @@ def test_malformed_hashes(bad):
     assert refusal("delete", {**DELETE, "messages": bad}).startswith(wrong("messages"))
 
 
+def test_at_most_20_000_hashes():
+    assert len(read("delete", {**DELETE, "messages": ["A" * 43] * 20_000}).messages) == 20_000
+    assert "20000" in refusal("delete", {**DELETE, "messages": ["A" * 43] * 20_001})
+
+
 def test_a_scalar_is_a_list_of_one():
     assert read("delete", {**DELETE, "messages": "B" * 43}).messages == ("B" * 43,)
     assert read("get_expiries", {**SIGNED, "messages": "all"}).messages == ("all",)

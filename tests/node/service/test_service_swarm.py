@@ -203,7 +203,7 @@ async def test_peers_check_again(network, alice):
     assert bt.decode(body)[b"swarm"] == b"8000000000000000"
     assert await forward(network, alice.sign(Delete(account=alice.raw, messages=(UNKNOWN,))), messages=[]) == [
         b"400",
-        b"invalid request: Invalid value for 'messages': at least 1 hash required",
+        b"invalid request: Invalid value for 'messages': at least 1 required",
     ]
 
 

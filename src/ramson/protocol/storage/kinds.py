@@ -20,6 +20,7 @@ from ramson.protocol.storage.limits import (
     ACCOUNT_SIZE,
     HASH_LENGTH,
     MAX_DATA,
+    MAX_HASHES,
     MAX_INT,
     MAX_TIMESTAMP,
     MIN_INT,
@@ -299,17 +300,15 @@ FLAG: Final = Kind("a boolean", _flag_from_json, _flag_from_bt, _same, int)
 # ---- lists
 
 
-def _list_of(
-    read: Callable[[Any], Any], minimum: int, maximum: int | None, what: str
-) -> Callable[[Any], tuple[Any, ...]]:
-    """Read a list, or a single element in place of a list of one."""
+def _list_of(read: Callable[[Any], Any], maximum: int, what: str) -> Callable[[Any], tuple[Any, ...]]:
+    """Read a list of 1 to `maximum` elements, or a single element in place of a list of one."""
 
     def reader(value: Any) -> tuple[Any, ...]:
         if value.__class__ is not list:
             return (read(value),)
-        if len(value) < minimum:
-            raise Misfit(f"at least {minimum} {what} required")
-        if maximum is not None and len(value) > maximum:
+        if not value:
+            raise Misfit("at least 1 required")
+        if len(value) > maximum:
             raise Misfit(f"at most {maximum} {what} allowed")
         return tuple([read(element) for element in value])
 
@@ -353,23 +352,23 @@ def _one_or_many(values: tuple[int, ...]) -> int | list[int]:
 
 
 HASHES: Final = Kind(
-    f"one or more hashes of {HASH_LENGTH} characters",
-    _list_of(_hash_from_json, 1, None, "hash"),
-    _list_of(_hash_from_bt, 1, None, "hash"),
+    f"1 to {MAX_HASHES} hashes of {HASH_LENGTH} characters",
+    _list_of(_hash_from_json, MAX_HASHES, "hashes"),
+    _list_of(_hash_from_bt, MAX_HASHES, "hashes"),
     list,
     list,
 )
 SOUGHT_HASHES: Final = Kind(
-    f"one or more hashes of {HASH_LENGTH} characters",
-    _list_of(_sought_from_json, 1, None, "hash"),
-    _list_of(_sought_from_bt, 1, None, "hash"),
+    f"1 to {MAX_HASHES} hashes of {HASH_LENGTH} characters",
+    _list_of(_sought_from_json, MAX_HASHES, "hashes"),
+    _list_of(_sought_from_bt, MAX_HASHES, "hashes"),
     list,
     list,
 )
 TIMESTAMPS: Final = Kind(
     "an integer, Unix milliseconds, or a list of these",
-    _list_of(_timestamp, 1, None, "timestamp"),
-    _list_of(_timestamp, 1, None, "timestamp"),
+    _list_of(_timestamp, MAX_HASHES, "timestamps"),
+    _list_of(_timestamp, MAX_HASHES, "timestamps"),
     _one_or_many,
     _one_or_many,
 )
@@ -380,8 +379,8 @@ def tokens_kind(maximum: int) -> Kind:
     return Kind(
         f"1 to {maximum} tokens of 36 bytes in base64 or hex",
         # spec gap: the reference server also takes an empty list, which asks for nothing; it is refused here.
-        _list_of(_token_from_json, 1, maximum, "subaccount tokens"),
-        _list_of(_token_from_bt, 1, maximum, "subaccount tokens"),
+        _list_of(_token_from_json, maximum, "subaccount tokens"),
+        _list_of(_token_from_bt, maximum, "subaccount tokens"),
         _tokens_to_json,
         list,
     )

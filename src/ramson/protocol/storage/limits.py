@@ -12,6 +12,7 @@ SESSION_PREFIX: Final = 0x05  # the key of such an account is X25519, of every o
 HASH_LENGTH: Final = 43  # characters
 MAX_DATA: Final = 76_800  # bytes of one message
 TOKEN_SIZE: Final = 36  # bytes of a subaccount token
+MAX_HASHES: Final = 20_000  # in one request; spec gap: no limit is given
 MAX_TOKENS: Final = 50  # (un)revoked in one request
 MAX_SUBREQUESTS: Final = 20
 MAX_NESTING: Final = 50  # `ifelse` inside `ifelse`; spec gap: no limit is given

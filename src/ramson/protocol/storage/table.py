@@ -54,7 +54,7 @@ def _section(method: Method) -> str:
         facts.append(f"{attr} {sign}{rule.tolerance // 1000} s from now, else {rule.status}")
     if facts:
         lines += ["; ".join(facts) + ".", ""]
-    if method.fields:
+    if method.fields or method.pubkey_aliases:
         names = ", ".join(f"`{name}`" for name in (PUBKEY, *method.pubkey_aliases))
         lines += ["|Parameter|Kind|Meaning|", "|---|---|---|", f"|{names}|33 bytes in hex|required; the account|"]
         lines += [_row(field) for field in method.fields]
