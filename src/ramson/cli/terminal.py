@@ -7,13 +7,15 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
-from rich.console import Console
 
 from ramson.errors import RamsonError
-from ramson.network import PathStatus
+
+if TYPE_CHECKING:
+    from ramson.network import PathStatus  # a node's process has no use for it
+
 
 T = TypeVar("T")
 
@@ -82,6 +84,8 @@ def _is_control(letter: str) -> bool:
 @contextlib.contextmanager
 def progress(text: str) -> Iterator[Callable[[str], None]]:
     """Show a person that something is going on; what is yielded changes the text."""
+    from rich.console import Console  # noqa: PLC0415 - costs a fifth of a short command's time
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _text: None
