@@ -153,6 +153,11 @@ def test_messages_come_to_the_consumer_by_sent_time(store, bob):
     assert store.undelivered(())[1].body == "later"
 
 
+def test_attachments_are_counted(store, bob):
+    store.receive([Letter(bob.id, bob.id, 1, "", b"content", "h", 3)], ["h"], [], 0)
+    assert store.undelivered(())[1].attachments == 3
+
+
 def test_positions_and_seen_hashes_are_written_with_the_messages(reopen, bob):
     store = reopen()
     node = bytes(32)

@@ -95,7 +95,7 @@ def test_a_message_of_attachments_only_is_not_lost(alice, bob):
     message.dataMessage.attachments.add(deprecated_id=1)
     data = message.SerializeToString()
     found = letters.read(sealed(data, alice, bob), "h", bob)
-    assert (found.body, found.content) == ("", data)
+    assert (found.body, found.attachments, found.content) == ("", 1, data)
 
 
 @pytest.mark.parametrize("text", ["x" * 2000, "🜁" * 2000, " x"])

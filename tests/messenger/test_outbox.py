@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from ramson.crypto.account import AccountKeys
 from ramson.crypto.hashing import message_hash
-from ramson.errors import LocalError
 from ramson.messenger.letters import Outgoing, Sealed
 from ramson.messenger.message import State
 from ramson.messenger.outbox import LONGEST_DELAY, REFUSALS, Outbox
 from ramson.messenger.store import Store
 from ramson.messenger.vault import KeyCost
+from ramson.network import CannotStore
 from ramson.network.errors import ClockSkew, NoPath, NotRunning, RequestFailed, SwarmUnavailable
 from ramson.network.failures import Failure
 from ramson.world.simulated.loop import SimulatedLoop
@@ -183,7 +183,7 @@ def test_a_wrong_clock_and_a_lost_answer_are_no_failures_either(store, bob):
 
 
 def test_what_cannot_be_stored_fails_at_once_with_the_reason_and_the_next_goes(store, bob):
-    swarms = Swarms(LocalError("the message is too large"))
+    swarms = Swarms(CannotStore("the message is too large"))
 
     async def main():
         async with running(store, swarms) as outbox:
@@ -260,7 +260,7 @@ def test_the_copy_for_our_other_devices_follows_the_message(store, alice, bob):
 
 
 def test_no_copy_says_that_a_message_was_sent_when_it_was_not(store, alice, bob):
-    swarms = Swarms(LocalError("too large"))
+    swarms = Swarms(CannotStore("too large"))
 
     async def main():
         async with running(store, swarms) as outbox:

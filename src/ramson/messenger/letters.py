@@ -63,6 +63,7 @@ class Letter:
     body: str = field(repr=False)
     content: bytes = field(repr=False)
     hash: str
+    attachments: int = 0
 
 
 def check_text(text: str) -> None:
@@ -117,7 +118,7 @@ def write(text: str, keys: AccountKeys, name: str, recipient: AccountId, sent_ms
 def read(data: bytes, name: str, keys: AccountKeys) -> Letter | None:
     """Open what lay in our mailbox under the hash `name`; None unless it is a text message to be trusted.
 
-    A message with attachments and no text is a message with an empty body; its Content is kept.
+    A message with attachments and no text has an empty body; what they are stays in its Content.
     """
     try:
         opened = envelope.unwrap_direct(data, keys.x25519)
@@ -127,4 +128,4 @@ def read(data: bytes, name: str, keys: AccountKeys) -> Letter | None:
     if not isinstance(found, TextMessage) or found.sent_ms > _LATEST_MS:
         return None
     conversation = found.sync_target or opened.sender
-    return Letter(opened.sender, conversation, found.sent_ms, found.body, opened.content, name)
+    return Letter(opened.sender, conversation, found.sent_ms, found.body, opened.content, name, found.attachments)

@@ -50,7 +50,8 @@ async def _no_reply(_text: str) -> Receipt:
 class Message:
     """One text message.  `sent_ms` is the sender's clock, Unix milliseconds; order follows it.
 
-    `conversation` is the other side: the sender of an incoming message, the recipient of one's own.
+    `conversation` is the other side: the sender of an incoming message, the recipient of one's own.  Attachments are
+    counted, and kept in the account file, but cannot be fetched; a message of attachments only has an empty body.
     """
 
     sender: AccountId
@@ -60,6 +61,7 @@ class Message:
     hash: str | None
     state: State
     conversation: AccountId
+    attachments: int = 0
     _reply: Callable[[str], Awaitable[Receipt]] = field(default=_no_reply, repr=False, compare=False)
 
     @property

@@ -8,8 +8,9 @@ Each recipient has a lane.  Lanes run side by side; within a lane one parcel aft
 written first arrives first.  A parcel leaves its lane in one of two ways:
 
     stored     a node of the swarm took it
-    refused    it cannot be stored, however often it is tried: a LocalError from the network, or as many
-               refusals in a row as `REFUSALS` (one node's word is not enough; the next attempt asks another)
+    refused    it cannot be stored, however often it is tried: the network says so before asking anybody, or
+               nodes refuse it `REFUSALS` times in a row (one node's word is not enough; the next attempt asks
+               another)
 
 Anything else (no network, no path, time-outs, errors of nodes, a wrong clock) delays the lane, each time
 longer, up to `LONGEST_DELAY`; `hurry` ends all delays at once, as when a path is there again.  The copy for
@@ -29,11 +30,11 @@ import random
 from typing import Protocol
 
 from ramson.crypto.account import AccountId
-from ramson.errors import LocalError, RemoteError
+from ramson.errors import RemoteError
 from ramson.messenger.message import Receipt, State
 from ramson.messenger.pulse import Pulse
 from ramson.messenger.store import Parcel, Store
-from ramson.network import Failure, NotRunning, RequestFailed, StoreReceipt
+from ramson.network import CannotStore, Failure, RequestFailed, StoreReceipt
 
 REFUSALS = 5  # in a row, before a message is given up
 SHORTEST_DELAY = 1.0  # seconds
@@ -50,7 +51,7 @@ class Carrier(Protocol):
     """The part of the network that the outbox uses."""
 
     async def store(self, account: AccountId, data: bytes, *, ttl_ms: int, namespace: int = 0) -> StoreReceipt:
-        """Store `data` in the account's swarm.  Raises RemoteError, or LocalError for what cannot be stored."""
+        """Store `data` in the account's swarm.  Raises RemoteError, or CannotStore."""
         ...
 
 
@@ -111,9 +112,7 @@ class Outbox:
                     stored = await self._carrier.store(
                         parcel.recipient, parcel.data, ttl_ms=parcel.ttl_ms, namespace=parcel.namespace
                     )
-            except NotRunning:
-                raise  # a mistake of ours, and none of the message
-            except LocalError as error:
+            except CannotStore as error:
                 self._store.parcel_refused(parcel, str(error))
                 break
             except RemoteError as error:

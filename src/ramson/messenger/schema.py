@@ -43,6 +43,7 @@ _MIGRATIONS = (
         author BLOB NOT NULL,
         sent_ms INTEGER NOT NULL,
         body TEXT NOT NULL,
+        attachments INTEGER NOT NULL DEFAULT 0,
         content BLOB NOT NULL,
         hash TEXT,
         state TEXT NOT NULL CHECK (state IN ('received', 'sending', 'sent', 'failed')),

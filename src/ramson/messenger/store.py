@@ -29,7 +29,7 @@ from ramson.messenger.vault import AccountFileError, KeyCost
 DAY_MS = 86_400_000
 SEEN_KEPT_MS = 31 * DAY_MS  # no namespace keeps a message longer than 30 days
 
-_MESSAGE = "m.id, m.author, c.peer, m.body, m.sent_ms, m.hash, m.state"
+_MESSAGE = "m.id, m.author, c.peer, m.body, m.sent_ms, m.hash, m.state, m.attachments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +202,15 @@ class Store:
             new = 0
             for letter in letters:
                 self._db.execute(
-                    "INSERT INTO messages (conversation, author, sent_ms, body, content, hash, state, delivered)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    "INSERT INTO messages"
+                    " (conversation, author, sent_ms, body, attachments, content, hash, state, delivered)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (
                         self._conversation(letter.conversation),
                         letter.sender.raw,
                         letter.sent_ms,
                         letter.body,
+                        letter.attachments,
                         letter.content,
                         letter.hash,
                         State.SENT if letter.sender == own else State.RECEIVED,
@@ -263,10 +265,10 @@ class Store:
     # Inside
 
     def _message(self, row: Sequence[Any]) -> Message:
-        _, author, peer, body, sent_ms, name, state = row
+        _, author, peer, body, sent_ms, name, state, attachments = row
         sender, conversation = AccountId.from_bytes(author), AccountId.from_bytes(peer)
         recipient = conversation if sender == self.keys.id else self.keys.id
-        return Message(sender, recipient, body, sent_ms, name, State(state), conversation)
+        return Message(sender, recipient, body, sent_ms, name, State(state), conversation, attachments)
 
     def _conversation(self, peer: AccountId) -> int:
         self._db.execute("INSERT OR IGNORE INTO conversations (peer) VALUES (?)", (peer.raw,))
