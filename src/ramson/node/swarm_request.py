@@ -13,6 +13,7 @@ server passes on the 1 of bencode) and a member cannot put anything else into ou
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -38,6 +39,8 @@ from ramson.protocol.storage import (
 )
 from ramson.protocol.storage.entries import MAX_REASON
 from ramson.world import Clock, PeerRefused, PeerTimeout
+
+log = logging.getLogger(__name__)
 
 SWARM_SECONDS: Final = 5.0
 
@@ -143,7 +146,9 @@ def _report(request: AccountRequest, answer: asyncio.Future[list[bytes]]) -> Rep
         case PeerRefused() as refused:
             return Failed(code=refused.code.decode("ascii", "replace"), reason="refused")
         case error:
-            raise error
+            # A defect here must not hide that the others have done it.
+            log.error("forwarding failed: method=%s", request.method.name, exc_info=error)
+            return Failed(reason="internal error")
 
 
 def read_answer(request: AccountRequest, parts: Sequence[bytes]) -> Report:

@@ -27,6 +27,7 @@ async def reported(network, answer, request=None):
     ("answer", "entry"),
     [
         (PeerTimeout("dead"), {"failed": True, "timeout": True}),
+        (ZeroDivisionError(), {"failed": True, "reason": "internal error"}),
         (PeerRefused(b"FORBIDDEN_SN"), {"failed": True, "code": "FORBIDDEN_SN", "reason": "refused"}),
         ([b"401", b"no"], {"failed": True, "code": "401", "reason": "no"}),
         ([b"500", b"\xff"], {"failed": True, "code": "500", "reason": "\N{REPLACEMENT CHARACTER}"}),
@@ -61,6 +62,16 @@ async def test_a_wrong_swarm_at_a_member_is_said_in_words(network):
     entry = await reported(network, lambda *_: [b"421", b"d6:snodeslee"])
     assert entry["code"] == "421"
     assert "swarm" in entry["reason"]
+
+
+async def test_a_member_that_cannot_even_be_dialled_has_timed_out(network, alice):
+    def forward(*_):
+        raise PeerTimeout("not up yet")
+
+    network.home[0].service._swarm._forwarder.forward = forward
+    reply = await network.ok(network.message(alice))
+    assert list(reply.failed.values()) == [Failed(timeout=True)] * 2
+    assert len(reply.succeeded) == 1
 
 
 async def test_a_silent_member_is_given_up_after_the_limit(network, monkeypatch):
@@ -217,6 +228,11 @@ async def test_only_recursive_methods_are_forwarded(network, alice):
     for request in (Info(), alice.sign(Retrieve(account=alice.raw, timestamp=network.now))):
         assert await network.forwarded(request.method.name.encode(), b"de") == refused
     assert (await network.forwarded(b"store", b"nonsense"))[0] == b"400"
+
+
+async def test_a_peer_sees_no_traceback_either(network, alice):
+    network.daemon.nodes = None
+    assert await forward(network, network.message(alice)) == [b"500", b"request failed"]
 
 
 async def test_a_database_failure_is_a_report(network, alice):
