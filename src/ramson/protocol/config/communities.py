@@ -56,8 +56,8 @@ def put(config: Config, base_url: str, room: str, key: bytes, changes: fields.Ch
     """Write a room's entry and its server's key.  Raises ParseError as `find`, LocalError for keys not of 32 bytes."""
     require_size("the key of a community's server", key)
     path = _path(base_url, room)
-    config.edit(path[:2], {_KEY: key})
     config.edit(path, changes)
+    config.edit(path[:2], {_KEY: key})
 
 
 def erase(config: Config, base_url: str, room: str) -> bool:

@@ -121,7 +121,6 @@ class Contacts:
             raise LocalError("a blinded id begins with 15 or 25")
         require_size("the key of a community's server", contact.server_key)
         server = (_BLINDED, canonical_base(contact.base_url).encode())
-        self.config.edit(server, {_SERVER_KEY: contact.server_key})
         changes: fields.Changes = {
             b"n": fields.put_name(contact.name) or b"",
             b"t": fields.put_positive(contact.profile_updated_s),
@@ -132,6 +131,7 @@ class Contacts:
             **fields.put_picture(contact.picture),
         }
         self.config.edit((*server, _IDS, contact.id.raw), changes)
+        self.config.edit(server, {_SERVER_KEY: contact.server_key})
 
     def erase_blinded(self, base_url: str, account: AccountId) -> bool:
         """Remove a blinded contact, and its server with the last one; return whether there was one."""

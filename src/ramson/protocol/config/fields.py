@@ -47,7 +47,7 @@ class Picture:
     key: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.url or len(self.url.encode()) > MAX_PICTURE_URL:
+        if not 1 <= len(encoded(self.url)) <= MAX_PICTURE_URL:
             raise LocalError(f"a picture's URL has 1 to {MAX_PICTURE_URL} bytes")
         if len(self.key) != KEY_SIZE:
             raise LocalError(f"a picture's key has {KEY_SIZE} bytes")
@@ -109,16 +109,20 @@ def expiry(entry: Data) -> tuple[ExpiryMode, int]:
     return ExpiryMode(mode), timer
 
 
-def put_text(value: str) -> bytes | None:
-    """Return a text to write; an empty one is absent."""
-    return value.encode() or None
+def encoded(value: str) -> bytes:
+    """Return a text as UTF-8.  Raises LocalError for lone surrogates."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise LocalError("a text with lone surrogates cannot be written") from None
 
 
 def put_name(value: str, what: str = "a name") -> bytes | None:
-    """Return a name to write.  Raises LocalError if it is too long."""
-    if len(value.encode()) > MAX_NAME:
+    """Return a name to write; an empty one is absent.  Raises LocalError if it is too long."""
+    name = encoded(value)
+    if len(name) > MAX_NAME:
         raise LocalError(f"{what} has at most {MAX_NAME} bytes of UTF-8")
-    return put_text(value)
+    return name or None
 
 
 def put_number(value: int) -> int | None:
@@ -152,7 +156,7 @@ def put_expiry(mode: ExpiryMode, timer_s: int) -> Changes:
 
 def truncated(value: str, size: int = MAX_NAME) -> str:
     """Return as much of a text as fits `size` bytes of UTF-8, cut between two code points."""
-    return value.encode()[:size].decode(errors="ignore")
+    return encoded(value)[:size].decode(errors="ignore")
 
 
 def entries(section: Data, size: int, prefix: bytes = b"") -> list[tuple[bytes, Data]]:

@@ -38,9 +38,7 @@ class Combined:
 
 
 def survivors(messages: Sequence[ConfigMessage], lag: int = LAG) -> list[ConfigMessage]:
-    """Return the messages that no other one makes superfluous, each once, highest first.  None for no messages."""
-    if not messages:
-        return []
+    """Return those of at least one message that no other one makes superfluous, each once, highest first."""
     included: set[Id] = set()
     for message in messages:
         included |= message.lagged.keys()

@@ -33,7 +33,6 @@ from ramson.protocol.envelope import unwrap_config, wrap_config
 
 MAX_STORED: Final = 76_800  # bytes of one message in a mailbox
 MAX_PADDED: Final = MAX_SIZE + 5_120
-MAX_PARTS: Final = 255
 
 # What surrounds the chunk in a part: `ml32:…1:i1:n76710:` and `e`.
 _PART_FRAME: Final = 50
@@ -127,8 +126,6 @@ def parse_part(body: bytes) -> Part:
 
 def _split(padded: bytes) -> list[bytes]:
     chunks = [padded[start : start + MAX_CHUNK] for start in range(0, len(padded), MAX_CHUNK)]
-    if len(chunks) > MAX_PARTS:
-        raise ConfigTooLarge(f"a config is pushed as at most {MAX_PARTS} messages")
     whole, count = blake2b(padded), bytes([len(chunks)])
     parts = (_PART + bt.encode([whole, bytes([index]), count, chunk]) for index, chunk in enumerate(chunks))
     return [part.ljust(len(chunk) + _PART_FRAME, b"\0") for part, chunk in zip(parts, chunks, strict=True)]
