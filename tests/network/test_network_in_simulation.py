@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
 import random
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from ramson.crypto.account import AccountKeys
 from ramson.errors import LocalError
 from ramson.network import Light, MemoryCache, NetworkError, NetworkProfile, NoPath, NotRunning, SeedUrl
+from ramson.network.cache import decode
 from ramson.network.paths import subnets
 from ramson.network.trace import (
     GuardTested,
@@ -180,6 +182,9 @@ def test_a_remembered_guard_that_is_down_is_replaced(fake):
         fake.sim.crash(lost.record.ip)
         async with fake.client() as network:
             second = await green(network)
+            await asyncio.sleep(30)
+        saved = decode(fake.cache.data, fake.profile.fingerprint, now_ms=fake.now_ms())
+        assert set(saved.guards) == {path.guard.ed25519 for path in second.paths}
         return lost.record, first.paths[1].guard, {path.guard for path in second.paths}
 
     lost, kept, guards = fake.sim.run(main())
@@ -360,6 +365,7 @@ def test_a_small_network_asks_its_seeds_again(make_fake):
 
     fake.run(main)
     assert [event.source for event in fake.of_kind(PoolLoaded)] == [Source.SEEDS, Source.SEEDS]
+    assert not any("oxend_request" in event.what for event in fake.of_kind(RequestSent))
 
 
 def test_lists_on_which_nodes_do_not_agree_are_not_taken(fake):
@@ -397,6 +403,15 @@ def test_only_guards_are_contacted_and_nothing_they_can_read_names_the_account(f
         assert KEYS.id.raw not in body
     assert used <= tested
     assert len(fake.contacted) > 5
+
+
+def test_guards_are_tested_with_accounts_of_nobody(fake):
+    fake.run(green)
+    questions = [json.loads(body) for _, _, target, body in fake.contacted if target == "/storage_rpc/v1"]
+    accounts = [question["params"]["pubkey"] for question in questions]
+    assert {question["method"] for question in questions} == {"get_swarm"}
+    assert all(account.startswith("05") and len(account) == 66 for account in accounts)
+    assert len(set(accounts)) == len(accounts) >= 2
 
 
 def test_no_request_goes_through_its_destination(fake):

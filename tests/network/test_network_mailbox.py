@@ -315,6 +315,17 @@ def test_a_clock_that_jumps_is_measured_again_and_the_request_repeated(fake):
     assert abs(fake.run(main)) < 1000
 
 
+def test_a_swarm_of_one_is_asked_again_after_the_clock_was_measured(make_fake):
+    fake = make_fake(count=12, swarms=12)
+
+    async def main(network):
+        await store(network)
+        fake.sim.world("10.200.0.1", skew_ms=-7_200_000)
+        return await store(network)
+
+    assert len(fake.run(main).stored_by) == 1
+
+
 def test_if_nodes_still_refuse_the_time_the_person_is_told(fake):
     for each in fake.nodes:
         each.says = only_to("store", lambda _request: (406, "Timestamp error: check your clock"))
@@ -348,6 +359,7 @@ def test_messages_come_back_page_by_page_in_order_of_arrival(fake):
     assert found.messages[2] == ()
     assert not found.more
     assert found.last == {0: message_hash(ACCOUNT, 0, b"message 9")}
+    assert len(asked(fake, "retrieve")) == 2 + 3  # both namespaces, then what is left of one
     assert all(each.expiry - each.timestamp == DAY for each in found.messages[0])
 
 
