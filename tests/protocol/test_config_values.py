@@ -98,6 +98,19 @@ def test_replacing_changes_only_what_it_names(data, path, changes):
     assert (result is data) == (result == data)
 
 
+@pytest.mark.parametrize("deep", [0, 20, 31])
+def test_what_can_be_written_can_be_read(deep):
+    data, value = {}, 1
+    for _ in range(31 - deep):
+        value = {b"k": value}
+    data = values.replace(data, (b"p",) * deep, {b"k": value})
+    assert values.parse_data(bt.decode(bt.encode(values.to_bt(data)))) == data
+    with pytest.raises(LocalError):
+        values.replace({}, (b"p",) * deep, {b"k": {b"k": value}})
+    with pytest.raises(LocalError):
+        values.replace({}, (b"p",) * 32, {b"k": 1})
+
+
 @pytest.mark.parametrize("value", ["text", 2**63, 1.5, frozenset({"text"}), {b"a": [1]}, {b"a": 2**64}])
 def test_what_a_config_cannot_hold_is_the_callers_mistake(value):
     with pytest.raises(LocalError):

@@ -211,7 +211,8 @@ class Config:
         if not isinstance(state, int) or state not in set(State) or not isinstance(serialized, bytes):
             raise ParseError("config: the dump has no state or no message")
         config = cls(kind, keys)
-        message = messages_.read(serialized)
+        # A draft that is too large to push must still come back.
+        message = messages_.read(serialized, max_size=len(dump))
         config._message = message
         config._current = _names_from_bt(fields.get(_CURRENT, b""))
         config._obsolete = set(_names_from_bt(fields.get(_OBSOLETE, [])))
@@ -297,7 +298,6 @@ class Config:
         for diff, source in edits:
             data = apply(data, diff, source)
         if data != found.message.data:
-            self._obsolete.update(found.names)
             self._open(Draft.after(found.message).with_data(data))
 
 

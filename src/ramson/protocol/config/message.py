@@ -99,9 +99,9 @@ def write(
     return ConfigMessage(serialized, blake2b(serialized), seqno, data, lagged, diff, unknown, signature)
 
 
-def read(serialized: bytes) -> ConfigMessage:
+def read(serialized: bytes, *, max_size: int = MAX_SIZE) -> ConfigMessage:
     """Parse a message.  A signature is not checked: see `ConfigMessage.verify`.  Raises ParseError."""
-    if len(serialized) > MAX_SIZE:
+    if len(serialized) > max_size:
         raise ParseError("config: the message is too large")
     fields = bt.decode(serialized)
     if not isinstance(fields, dict):

@@ -117,7 +117,11 @@ def replace(data: Data, path: Path, changes: Mapping[bytes, Value | None]) -> Da
     Missing dicts on the way are made, emptied ones removed.  Returns `data` itself when nothing changes.
     Raises LocalError for values that a config cannot hold.
     """
-    return _replaced(data, path, {key: None if item is None else normal(item) for key, item in changes.items()})
+    depth = MAX_DEPTH - len(path)
+    if depth <= 0:
+        raise LocalError(f"a config is at most {MAX_DEPTH} dicts deep")
+    kept = {key: None if item is None else normal(item, depth - 1) for key, item in changes.items()}
+    return _replaced(data, path, kept)
 
 
 def _replaced(data: Data, path: Path, changes: Mapping[bytes, Value | None]) -> Data:
@@ -150,7 +154,7 @@ def normal(value: Value, depth: int = MAX_DEPTH) -> Value | None:
                 raise LocalError("a config's sets hold integers and bytes")
             normal(item)
         return value or None
-    if not isinstance(value, Mapping) or depth == 0:
+    if not isinstance(value, Mapping) or depth <= 0:
         raise LocalError(f"a config holds integers, bytes, sets and dicts, {MAX_DEPTH} deep at most")
     kept = {key: normal(item, depth - 1) for key, item in value.items()}
     return {key: item for key, item in kept.items() if item is not None} or None
