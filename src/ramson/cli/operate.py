@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from ramson.cli.service import LogLevel, serve
 from ramson.errors import LocalError
 from ramson.node import certificate
+from ramson.node.beside_oxend import node_beside_oxend
 from ramson.node.config import NodeConfig
 from ramson.node.keys import NodeKeys
 from ramson.node.node import Node
 from ramson.protocol import network_file
 from ramson.protocol.network_file import NetworkFile, NetworkNode
 from ramson.registry import FileRegistry, SeedService
-from ramson.world import Endpoint, real
+from ramson.world import DaemonAddress, Endpoint, real
 
 node_app = typer.Typer(name="node", help="Run a service node.", no_args_is_help=True)
 seed_app = typer.Typer(name="seed", help="Run a seed, which tells clients who is in the network.", no_args_is_help=True)
+
+# HTTPS and OxenMQ; defaults.md, Ports
+MAINNET_PORTS: Final = (22021, 22020)
+TESTNET_PORTS: Final = (38155, 38154)
 
 NetworkOption = Annotated[
     Path, typer.Option("--network", exists=True, dir_okay=False, help="The network.json that lists the nodes.")
@@ -46,10 +51,35 @@ def _find(network: NetworkFile, name: str) -> NetworkNode:
 
 @node_app.command("run")
 def run_node(
-    network: NetworkOption,
-    name: Annotated[str, typer.Option("--name", help="Which node of the network this is.")],
     directory: DirOption,
+    network: Annotated[
+        Path | None,
+        typer.Option("--network", exists=True, dir_okay=False, help="The network.json that lists this node."),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Which node of network.json this is.")] = "",
     *,
+    oxend: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Instead of a network file, the oxend this node lives beside, such as ipc:///var/lib/oxen/oxend.sock.",
+        ),
+    ] = "",
+    listen: Annotated[str, typer.Option(help="With --oxend: the address of this machine to listen at.")] = "0.0.0.0",
+    https_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="With --oxend; default 22021, on the test network 38155.")
+    ] = None,
+    omq_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="With --oxend; default 22020, on the test network 38154.")
+    ] = None,
+    testnet: Annotated[bool, typer.Option("--testnet", help="With --oxend: it is of the test network.")] = False,
+    ask_seeds: Annotated[
+        bool,
+        typer.Option(
+            "--seeds/--no-seeds",
+            help="With --oxend: whether to ask the network's seeds how long the chain is when oxend knows few nodes.",
+        ),
+    ] = True,
     allow_private_relay: Annotated[
         bool,
         typer.Option(
@@ -60,7 +90,31 @@ def run_node(
     log_level: LogOption = LogLevel.INFO,
     stop_with_input: StopOption = False,
 ) -> None:
-    """Run one node of a network file until it is told to stop (Ctrl-C or SIGTERM)."""
+    """Run a service node, of a network file or beside an oxend, until it is told to stop (Ctrl-C or SIGTERM)."""
+    if oxend:
+        if network is not None or name:
+            raise LocalError("a node is either of a network file or beside an oxend", remedy="Leave one of them out.")
+        address = DaemonAddress.parse(oxend)
+        https, omq = TESTNET_PORTS if testnet else MAINNET_PORTS
+        config = NodeConfig(
+            https=Endpoint(listen, https_port or https),
+            omq=Endpoint(listen, omq_port or omq),
+            data_dir=directory,
+            testnet=testnet,
+            allow_private_relay=allow_private_relay,
+        )
+        world = real.world()
+        chain = certificate.load_or_create(directory, world.clock.now())
+        serve(
+            lambda: node_beside_oxend(world, address, chain, config, seeds=None if ask_seeds else ()),
+            level=log_level,
+            stop_with_input=stop_with_input,
+        )
+        return
+    if network is None or not name:
+        raise LocalError(
+            "which node is this?", remedy="Give --network and --name, or --oxend with the address of its daemon."
+        )
     described = read_network(network)
     entry = _find(described, name)
     world = real.world()

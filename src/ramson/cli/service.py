@@ -53,9 +53,27 @@ async def stop_requested(*, with_input: bool) -> AsyncIterator[asyncio.Event]:
 
 
 async def _serve(service: AbstractAsyncContextManager[object], *, with_input: bool) -> None:
-    async with stop_requested(with_input=with_input) as stop, service:
-        print(READY, flush=True)  # noqa: T201 - a launcher waits for this line
-        await stop.wait()
+    up = False
+
+    async def live() -> None:
+        nonlocal up
+        async with service:
+            up = True
+            print(READY, flush=True)  # noqa: T201 - a launcher waits for this line
+            await stop.wait()
+
+    async with stop_requested(with_input=with_input) as stop:
+        life, stopping = asyncio.ensure_future(live()), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((life, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not up:  # told to stop while it was still starting, which may take long
+                life.cancel()
+            await asyncio.wait((life,))
+        finally:
+            stopping.cancel()
+            life.cancel()
+        if not life.cancelled():
+            life.result()
 
 
 def serve(make: Callable[[], AbstractAsyncContextManager[object]], *, level: LogLevel, stop_with_input: bool) -> None:

@@ -111,7 +111,7 @@ class Oxend:
         return parts == [b"OK"]
 
     async def service_nodes(self, known_block: str = "") -> NodeList | None:
-        """Ask for all nodes; None when the chain still ends with `known_block` (hex).
+        """Ask for all nodes; None when the daemon says that the chain still ends with `known_block` (hex).
 
         Nodes that are unfunded or lack a key are left out, those without an address are not.
         """
@@ -119,7 +119,7 @@ class Oxend:
         if known_block:
             params["poll_block_hash"] = known_block
         reply = _object(await self.call("rpc.get_service_nodes", params))
-        if known_block and reply.get("unchanged") is True:
+        if reply.get("unchanged") is True:
             return None
         nodes = parse_result(reply, keep_unreachable=True)
         if nodes.height == 0 or not is_block_hash(nodes.block_hash):
