@@ -288,11 +288,11 @@ class SimulatedNet:
         exchange = _Exchange(self._life, listener, sent)
         exchange.send()
         response = await exchange.reply
+        if len(response.body) > max_reply:
+            raise NetError(Stage.REPLY, f"the reply is over {max_reply} bytes")
         self._idle.setdefault((address, endpoint.port, tls is not None), []).append(
             (listener, self._fabric.loop.time() + listener.limits.idle_timeout)
         )
-        if len(response.body) > max_reply:
-            raise NetError(Stage.REPLY, f"the reply is over {max_reply} bytes")
         headers = {"content-length": str(len(response.body))} | _lower(response.headers)
         if listener.limits.server:
             headers.setdefault("server", listener.limits.server)
@@ -321,7 +321,7 @@ class SimulatedNet:
             raise NetError(Stage.CONNECT, "no host has this address")
         if self._fabric.parted(here, address):
             self._fabric.fault("parted", here, address)
-            await asyncio.Future()
+            await self._fabric.loop.create_future()
         await asyncio.sleep(self._fabric.delay(here, address) + self._fabric.delay(address, here))
         listener = self._fabric.hosts[address].life.net.bound(port)
         if not isinstance(listener, SimulatedListener):
