@@ -480,3 +480,28 @@ def test_leaving_ends_every_task(fake):
         return [task.get_name() for task in asyncio.all_tasks() if "builder" in task.get_name()]
 
     assert fake.sim.run(main()) == []
+
+
+def test_a_cache_that_cannot_be_written_harms_nothing(fake, caplog):
+    class Full(MemoryCache):
+        def save(self, data):
+            raise OSError(28, "No space left on device")
+
+    fake.cache = Full()
+    assert fake.run(green).light is Light.GREEN
+    assert "could not be saved" in caplog.text
+
+
+def test_an_error_of_its_own_ends_the_callers_block(fake):
+    async def broken():
+        raise RuntimeError("a mistake of ours")
+
+    async def main():
+        network = fake.client()
+        network._builder._build = broken
+        async with network:
+            await asyncio.sleep(1000)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        fake.sim.run(main())
+    assert caught.group_contains(RuntimeError, match="a mistake of ours")

@@ -1,11 +1,12 @@
 """Onion requests when nodes of the path, destinations and servers misbehave; in virtual time."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
 from ramson.crypto.keys import Ed25519KeyPair
-from ramson.network import Failure, RequestFailed
+from ramson.network import Failure, RequestFailed, TooManyRequests
 from ramson.network.requests import ATTEMPTS
 from ramson.network.trace import NodeDropped, PathPatched, RequestAnswered, RequestSent
 from ramson.protocol import onion, server_v4
@@ -179,6 +180,26 @@ def test_with_a_little_loss_guards_stay(make_fake):
     failed, before, after = fake.run(main)
     assert failed == 0
     assert before & after
+
+
+def test_a_node_whose_listed_key_is_none_cannot_be_asked(fake):
+    async def main(network):
+        await two_paths(network)
+        with pytest.raises(RequestFailed):
+            await network.request(dataclasses.replace(fake.nodes[3].record, x25519=bytes(32)), [r.Info()])
+
+    fake.run(main)
+    assert fake.nodes[3].served == []
+
+
+def test_what_is_too_large_for_a_node_is_not_sent(fake):
+    async def main(network):
+        await two_paths(network)
+        with pytest.raises(TooManyRequests, match="10 MiB"):
+            await network.call_server(FILES, server_v4.ServerRequest("POST", "/file", body=bytes(11 * 1024 * 1024)))
+
+    fake.run(main)
+    assert not any(target == "/onion_req/v2" for _, _, target, _ in fake.contacted)
 
 
 def test_the_trace_pairs_requests_with_answers(fake):

@@ -11,6 +11,7 @@ Spec: bootstrap-and-paths.md; the interfaces are those of docs/architecture.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
@@ -52,7 +53,7 @@ SAVE_PAUSE = 10.0  # seconds between two savings of the cache
 
 
 class Network:
-    """A client's way through the network; an async context manager.
+    """A client's way through the network; an async context manager, to be entered once.
 
     `trace` is told everything that happens (see `ramson.network.trace`).
     """
@@ -242,11 +243,9 @@ class Network:
         raise NoPath(self._board.status.reason)
 
     async def _path_changed(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
 
     def _on_event(self, event: Event) -> None:
         match event:

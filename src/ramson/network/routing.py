@@ -1,7 +1,7 @@
 """The state of a client's way through the network: pool, guards, paths, known swarms, and who has failed how often.
 
 Pure: no I/O, no clock; randomness is handed in, what happens is told to a trace.  `requests` reports every
-outcome here, the path builder asks what is missing, `snapshot` takes what is to be remembered.
+outcome here, the path builder asks what is missing, the guard watch what is doubtful.
 Spec: bootstrap-and-paths.md §2.2 (after success), §2.3, §2.5.
 
 Theory of operation.  A *node* is in the pool until a list no longer has it or it has failed three times; it then
