@@ -26,6 +26,10 @@ def link(sim, address, commands=None, *, listen=True, **options):
     return sim.world(address).net.link(KEYS[address], commands or {}, listen=at, **options)
 
 
+async def ask(one, name, parts, patience):
+    return await one.request(peer(TWO), name, parts, timeout=patience)
+
+
 def echo(origin, parts):
     return [origin.key, origin.address.encode(), *parts]
 
@@ -111,7 +115,7 @@ def test_what_was_sent_waits_for_a_listener_that_comes_up_in_time():
         sim.host(TWO)
         one = await link(sim, ONE)
         async with asyncio.TaskGroup() as group:
-            asked = group.create_task(one.request(peer(TWO), "test.echo", [b"x"], timeout=20))
+            asked = group.create_task(ask(one, "test.echo", [b"x"], 20))
             await asyncio.sleep(3)
             await link(sim, TWO, ECHO)
         return asked.result()[-1]
@@ -253,7 +257,7 @@ def test_messages_of_one_connection_arrive_in_order_whatever_their_sizes(seed, s
         one = await link(sim, ONE)
         async with asyncio.TaskGroup() as group:
             for number, size in enumerate(sizes):
-                group.create_task(one.request(peer(TWO), "test.count", [b"%d" % number, bytes(size)], timeout=1000))
+                group.create_task(ask(one, "test.count", [b"%d" % number, bytes(size)], 1000))
 
     sim.run(main())
     assert seen == list(range(len(sizes)))

@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 Program = Callable[[World], Coroutine[Any, Any, None]]
 
+IN_ORDER = 2e-6  # seconds between two pieces of work of one disk
 PRUNE_AT = 256  # finished tasks are forgotten when this many have been adopted
 
 
@@ -70,21 +71,18 @@ class SimulatedDisk:
         self._life.check()
         if self._closed:
             raise LocalError("the disk was closed", remedy="give it no work after close()")
-        loop = self._fabric.loop
         seconds, stalled = self._fabric.model.disk_delay(self._life.chance)
         if stalled:
             self._fabric.fault("disk-stall", self._life.host.address)
-        self._free_at = max(self._free_at, loop.time()) + seconds * self._life.host.disk_factor
-        done: asyncio.Future[T] = loop.create_future()
-        self._pending[done] = loop.call_at(self._free_at, self._perform, work, done)
-        return await done
+        return await self._after(seconds * self._life.host.disk_factor, work)
 
     async def close(self) -> None:
         """Let what was given be done, then take no more."""
         self._life.check()
-        self._closed = True
-        if self._pending:
-            await asyncio.wait(self._pending)
+        if not self._closed:
+            self._closed = True
+            await self._after(0.0, lambda: None)
+            self._life.mortals.remove(self)
 
     def lose(self) -> None:
         """Forget what is not done yet: the host crashed."""
@@ -93,6 +91,14 @@ class SimulatedDisk:
             self._fabric.fault("disk-work-lost", self._life.host.address)
             done.cancel()
         self._pending.clear()
+
+    def _after(self, seconds: float, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Do `work` in so many seconds, or so long after the last piece given."""
+        loop = self._fabric.loop
+        self._free_at = max(self._free_at, loop.time()) + max(seconds, IN_ORDER)
+        done: asyncio.Future[T] = loop.create_future()
+        self._pending[done] = loop.call_at(self._free_at, self._perform, work, done)
+        return done
 
     def _perform(self, work: Callable[[], T], done: asyncio.Future[T]) -> None:
         del self._pending[done]
