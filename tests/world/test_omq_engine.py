@@ -61,9 +61,8 @@ def engine(wire, **commands):
 
 
 async def asking(link, wire, *parts, seconds=1):
-    """A request under way: its task and its tag."""
-    task = asyncio.create_task(link.request(TO_BEN, "sn.ping", parts, timeout=seconds))
-    await asyncio.sleep(0)
+    """A request under way: its future and its tag."""
+    task = link.request(TO_BEN, "sn.ping", parts, timeout=seconds)
     [(route, frames)] = wire.taken()
     assert route == BEN
     assert frames[0] == b"sn.ping"
@@ -81,6 +80,7 @@ async def test_a_request_gets_its_reply(wire):
     assert link.is_waiting(BEN)
     wire.deliver(b"REPLY", tag, b"x", b"y")
     assert await task == [b"x", b"y"]
+    await asyncio.sleep(0)
     assert not link.is_waiting(BEN)
     wire.deliver(b"REPLY", tag, b"again")  # too late, and harmless
 
@@ -157,6 +157,7 @@ async def test_a_cancelled_request_is_forgotten(wire):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    await asyncio.sleep(0)
     assert not link.is_waiting(BEN)
     wire.deliver(b"REPLY", tag, b"late")
 

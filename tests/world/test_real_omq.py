@@ -281,7 +281,7 @@ async def test_a_restarted_peer_is_reached_again():
         assert await client.request(peer, "sn.ping", [b"1"], timeout=5) == [b"1"]
         await node.close()
         await asyncio.sleep(0.1)
-        task = asyncio.create_task(client.request(peer, "sn.ping", [b"2"], timeout=10))
+        task = client.request(peer, "sn.ping", [b"2"], timeout=10)
         await asyncio.sleep(0.1)
         await links.make(1, {"sn.ping": Command(echo)}, listen=peer.endpoint)
         assert await task == [b"2"]
@@ -327,7 +327,7 @@ async def test_idle_connections_are_hung_up(monkeypatch):
         assert len(transport._dialled) == 1
         await asyncio.sleep(0.3)
         assert len(transport._dialled) == 0
-        task = asyncio.create_task(client.request(address(1, node), "sn.slow", [], timeout=5))
+        task = client.request(address(1, node), "sn.slow", [], timeout=5)
         await asyncio.sleep(0.4)
         slow.set()  # whoever waits for a reply is not idle
         assert await task == [b"late"]

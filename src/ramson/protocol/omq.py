@@ -14,9 +14,11 @@ What is left is control: `HI` is answered with `HELLO`; `BYE` closes; a refusal 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TypeAlias
+
+import msgspec
 
 from ramson.errors import LocalError, ParseError
 
@@ -47,8 +49,7 @@ class RefusalCode(Enum):
     UNKNOWN_COMMAND = b"UNKNOWNCOMMAND"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A command (`tag` None) or a request.
 
     A request that came without its tag also has None: answer it with `no_reply_tag`.
@@ -59,16 +60,14 @@ class Call:
     parts: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyMessage:
+class ReplyMessage(msgspec.Struct, frozen=True, gc=False):
     """The reply to the request that carried `tag`."""
 
     tag: bytes
     parts: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True, gc=False):
     """A peer's refusal of the request with this `tag`, or of a message known by its `name` only."""
 
     code: RefusalCode
@@ -91,8 +90,10 @@ def parse(parts: Sequence[bytes], expects_reply: Callable[[str], bool] = lambda 
         raise ParseError("omq: a message without parts")
     if len(parts) > MAX_PARTS:
         raise ParseError("omq: too many parts")
-    head = bytes(parts[0])
-    rest = tuple(bytes(part) for part in parts[1:])
+    head = parts[0]
+    if len(head) > MAX_CATEGORY + 1 + MAX_COMMAND:
+        raise ParseError("omq: not a `category.name` of acceptable length")
+    rest = tuple(parts[1:])
 
     if head == REPLY:
         if not rest:
@@ -164,6 +165,7 @@ def _tag(tag: bytes) -> bytes:
     return tag
 
 
+@lru_cache(256)
 def _name(raw: bytes) -> str:
     category, dot, method = raw.partition(b".")
     if not (category and dot and method) or len(category) > MAX_CATEGORY or len(method) > MAX_COMMAND:

@@ -114,34 +114,36 @@ class OmqEngine:
         """Where this link listens, with the port that was really bound; None if it only dials."""
         return self._transport.endpoint
 
-    async def request(
-        self,
-        peer: PeerAddress,
-        name: str,
-        parts: Sequence[bytes],
-        *,
-        timeout: float,  # noqa: ASYNC109 - the promise to the caller, with an error of its own
-    ) -> list[bytes]:
-        """Send a request and return the reply's data parts.  Raises PeerTimeout, PeerRefused."""
+    def request(
+        self, peer: PeerAddress, name: str, parts: Sequence[bytes], *, timeout: float
+    ) -> asyncio.Future[list[bytes]]:
+        """Send a request; the future has the reply's data parts, or PeerTimeout or PeerRefused."""
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[list[bytes]] = loop.create_future()
         if self._closed:
-            raise PeerTimeout("the link is closed")
+            reply.set_exception(PeerTimeout("the link is closed"))
+            return reply
         tag = self._entropy.randbytes(omq.TAG_SIZE)
         frames = omq.request(name, tag, parts)
-        route = self._transport.connect(peer)
-        reply: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
-        waiting = self._pending.setdefault(peer.x25519, {})
-        waiting[tag] = _Pending(name, route, reply)
-        try:
-            if not self._transport.send(route, frames):
-                raise PeerTimeout("the peer cannot be dialled or its connection takes no more")
-            async with asyncio.timeout(timeout):
-                return await reply
-        except TimeoutError:
-            raise PeerTimeout(f"no reply within {timeout:g} s") from None
-        finally:
+        pending = _Pending(name, self._transport.connect(peer), reply)
+        key = peer.x25519
+        self._pending.setdefault(key, {})[tag] = pending
+        if self._transport.send(pending.route, frames):
+            timer = loop.call_later(timeout, _time_out, pending, timeout)
+        else:
+            timer = None
+            reply.set_exception(PeerTimeout("the peer cannot be dialled or its connection takes no more"))
+
+        def settled(_reply: asyncio.Future[list[bytes]]) -> None:
+            if timer is not None:
+                timer.cancel()
+            waiting = self._pending[key]
             del waiting[tag]
-            if not waiting and self._pending.get(peer.x25519) is waiting:
-                del self._pending[peer.x25519]
+            if not waiting:
+                del self._pending[key]
+
+        reply.add_done_callback(settled)
+        return reply
 
     def push(self, origin: Origin, name: str, parts: Sequence[bytes]) -> bool:
         """Send a command back along an existing connection; False when that connection is gone."""
@@ -169,7 +171,8 @@ class OmqEngine:
             return
         match message:
             case omq.ReplyMessage(tag, parts):
-                pending = self._pending.get(origin.key, {}).get(tag)
+                waiting = self._pending.get(origin.key)
+                pending = None if waiting is None else waiting.get(tag)
                 if pending is not None and not pending.reply.done():
                     pending.reply.set_result(list(parts))
             case omq.Call():
@@ -261,6 +264,10 @@ class OmqEngine:
     def _answer(self, origin: Origin, call: omq.Call, reply: Reply) -> None:
         if call.tag is not None and reply is not None and not self._closed:
             self._transport.send(origin.route, omq.reply(call.tag, reply))
+
+
+def _time_out(pending: _Pending, timeout: float) -> None:
+    _fail(pending, PeerTimeout(f"no reply within {timeout:g} s"))
 
 
 def _fail(pending: _Pending, error: Exception) -> None:

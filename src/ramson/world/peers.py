@@ -75,17 +75,13 @@ class PeerLink(Protocol):
         """Where it listens, with the port that was really bound; None if it only dials."""
         ...
 
-    async def request(
-        self,
-        peer: PeerAddress,
-        name: str,
-        parts: Sequence[bytes],
-        *,
-        timeout: float,  # noqa: ASYNC109 - the promise to the caller, with an error of its own
-    ) -> list[bytes]:
+    def request(
+        self, peer: PeerAddress, name: str, parts: Sequence[bytes], *, timeout: float
+    ) -> Awaitable[list[bytes]]:
         """Send a request and return the reply's data parts.
 
-        Raises PeerTimeout after `timeout` seconds and PeerRefused when the peer's OxenMQ layer says no.
+        Awaiting it raises PeerTimeout after `timeout` seconds and PeerRefused when the peer's OxenMQ layer says no.
+        An `async def` will do; a future that is already on its way costs the caller no task.
         """
         ...
 

@@ -7,8 +7,10 @@ Theory of operation
 -------------------
 The event loop watches each socket's descriptor.  ZeroMQ signals it when the socket's state *changes*, not
 while it is readable, and any call on the socket may swallow the signal.  So a signal means "read until
-nothing is left", and after anything was sent the socket is looked at once more on the next turn of the loop.
-Reading stops after a batch, to let others have the loop, and goes on at its next turn.
+nothing is left", and after anything was sent the socket is asked whether it has become readable; if so it is
+read on the next turn of the loop.  Reading stops after a batch, to let others have the loop, and goes on then.
+pyzmq's multipart calls and its exception for "nothing there" cost several times what the frames do, so frames
+are moved one by one, and the socket is asked before it is read.
 
 The ROUTER names a connection by a routing id that the far end chooses; nodes choose `L` and their key,
 so that a reconnecting node takes its old name over (handover).  Whose connection it is, only the key
@@ -45,6 +47,12 @@ CURVE_OVERHEAD = 33  # bytes that encryption adds to a part, which ZeroMQ's limi
 QUEUE_IN = 64  # messages ZeroMQ reads ahead per connection
 QUEUE_OUT = 1000
 
+# As plain integers: pyzmq's flags are enums, whose every `|` makes a new one.
+_EVENTS, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
+_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+
+MAX_ORIGINS = 4096  # senders remembered
+
 
 class Route(NamedTuple):
     """A connection: of the ROUTER, by routing id, or an outgoing one, by peer."""
@@ -72,38 +80,66 @@ class Watched:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._descriptor = cast("int", socket.get(zmq.FD))
-        self._look_again: asyncio.Handle | None = None
+        self._next_turn: asyncio.Handle | None = None
+        self._closed = False
         self._loop.add_reader(self._descriptor, self._read)
         self.look()
 
+    def send(self, frames: Sequence[bytes]) -> bool:
+        """Send one message without waiting; False if nobody is there or its queue is full."""
+        send = self.socket.send
+        try:
+            for frame in frames[:-1]:
+                send(frame, _MORE)
+            send(frames[-1], _LAST)
+        except zmq.ZMQError:
+            return False
+        finally:
+            self.look()
+        return True
+
     def look(self) -> None:
-        """Look for messages on the loop's next turn, whatever the descriptor says."""
-        if self._look_again is None:
-            self._look_again = self._loop.call_soon(self._read)
+        """See to it that what has come is read, for any call may have swallowed the signal of its coming."""
+        if self._next_turn is None and not self._closed and self._is_readable():
+            self._next_turn = self._loop.call_soon(self._read)
+
+    def _is_readable(self) -> bool:
+        return bool(cast("int", self.socket.get(_EVENTS)) & _READABLE)
 
     def _read(self) -> None:
-        if self._look_again is not None:
-            self._look_again.cancel()
-            self._look_again = None
-        socket = self.socket
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
         for _ in range(BATCH):
-            if socket.closed:
+            if self._closed:
                 return
             try:
-                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
+                frames = self._receive()
             except zmq.ZMQError as error:
                 logger.warning("receiving failed: %s", error.strerror)
                 return
+            if not frames:
+                return
             self._take(frames)
-        if not socket.closed:
-            self.look()
+        self.look()
+
+    def _receive(self) -> list[zmq.Frame]:
+        """Return the frames of the next message; none when nothing has come."""
+        if not self._is_readable():
+            return []
+        receive = self.socket.recv
+        frame = receive(_LAST, copy=False)
+        frames = [frame]
+        while frame.more:
+            frame = receive(_LAST, copy=False)
+            frames.append(frame)
+        return frames
 
     def close(self, linger_ms: int) -> None:
         """Watch no more, and close the socket; what is on its way out has `linger_ms` to leave."""
-        if self._look_again is not None:
-            self._look_again.cancel()
+        self._closed = True
+        if self._next_turn is not None:
+            self._next_turn.cancel()
         self._loop.remove_reader(self._descriptor)
         self.socket.close(linger_ms)
 
@@ -129,6 +165,7 @@ class ZmqTransport:
         self._loop = asyncio.get_running_loop()
         self._dialled: dict[PeerAddress, _Dialled] = {}
         self._outflows: dict[bytes, _Outflow] = {}
+        self._origins: dict[tuple[bytes, str, str], Origin] = {}
         self._queued = 0  # bytes in all outflows, of which some may have left since they were counted
         self._receiver: FrameReceiver
         self._router: Watched | None = None
@@ -175,7 +212,7 @@ class ZmqTransport:
             return False
         size = max(map(len, frames), default=0)
         if size < LARGE:
-            return self._hand_over(router, [route.incoming, *frames])
+            return router.send([route.incoming, *frames])
         return self._send_large(router, [route.incoming, *frames])
 
     def close(self, route: Hashable) -> None:
@@ -227,12 +264,19 @@ class ZmqTransport:
             return
         first = frames[1]
         try:
-            key = bytes.fromhex(str(first.get("User-Id")))
-            address = str(first.get("Peer-Address"))
+            sender = frames[0].bytes, str(first.get("User-Id")), str(first.get("Peer-Address"))
+            origin = self._origins.get(sender) or self._remember(sender)
         except (zmq.ZMQError, ValueError):
             return
-        origin = Origin(key, Route(frames[0].bytes, None), address)
         self._receiver.frames_received(origin, [frame.bytes for frame in frames[1:]])
+
+    def _remember(self, sender: tuple[bytes, str, str]) -> Origin:
+        """Return the origin that a routing id, a key in hex and an address stand for, and keep it."""
+        routing_id, key, address = sender
+        if len(self._origins) >= MAX_ORIGINS:
+            self._origins.clear()
+        origin = self._origins[sender] = Origin(bytes.fromhex(key), Route(routing_id, None), address)
+        return origin
 
     # ---- dialling
 
@@ -272,7 +316,7 @@ class ZmqTransport:
             return False
         dialled.last_used = self._loop.time()
         dialled.unanswered += size
-        return self._hand_over(dialled.watched, frames)
+        return dialled.watched.send(frames)
 
     def _hang_up(self, peer: PeerAddress) -> None:
         dialled = self._dialled.pop(peer, None)
@@ -326,16 +370,6 @@ class ZmqTransport:
         """Forget the large messages that have left."""
         self._outflows = {route: outflow for route, outflow in self._outflows.items() if outflow.queued()}
         self._queued = sum(outflow.queued() for outflow in self._outflows.values())
-
-    @staticmethod
-    def _hand_over(watched: Watched, frames: Sequence[bytes]) -> bool:
-        try:
-            watched.socket.send_multipart(frames, zmq.NOBLOCK)
-        except zmq.ZMQError:  # nobody there, or its queue is full
-            return False
-        finally:
-            watched.look()
-        return True
 
 
 def _any_port(endpoint: Endpoint) -> str:
