@@ -128,4 +128,4 @@ def read(data: bytes, name: str, keys: AccountKeys) -> Letter | None:
     if not isinstance(found, TextMessage) or found.sent_ms > _LATEST_MS:
         return None
     conversation = found.sync_target or opened.sender
-    return Letter(opened.sender, conversation, found.sent_ms, found.body, opened.content, name, found.attachments)
+    return Letter(opened.sender, conversation, found.sent_ms, found.body, opened.content, name, len(found.attachments))
