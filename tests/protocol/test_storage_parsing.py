@@ -256,7 +256,7 @@ def test_a_store_looks_for_its_timestamp_first():
     assert refusal("store", {}) == missing("timestamp")
 
 
-@pytest.mark.parametrize("bad", ["abc", "!" * 88, "", 5, "A" * 87, "A" * 85])
+@pytest.mark.parametrize("bad", ["abc", "!" * 88, "", 5, "A" * 87, "A" * 85, "A" * 88, "A" * 87 + "="])
 def test_malformed_signatures(bad):
     for method, params in (("retrieve", SIGNED), ("delete", DELETE), ("store", STORE)):
         assert refusal(method, {**params, "signature": bad}).startswith(wrong("signature"))

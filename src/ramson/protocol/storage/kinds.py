@@ -131,7 +131,10 @@ def _ed25519_from_bt(value: Any) -> bytes:
 def _signature_from_json(value: Any) -> bytes:
     if value.__class__ is not str or len(value) not in {86, 88}:
         raise ValueError
-    return decode_base64(value)
+    signature = decode_base64(value)
+    if len(signature) != 64:  # 88 characters that are not all padded as they should be
+        raise ValueError
+    return signature
 
 
 def _signature_from_bt(value: Any) -> bytes:
