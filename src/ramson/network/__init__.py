@@ -16,7 +16,7 @@ from ramson.network.errors import (
     TooManyRequests,
 )
 from ramson.network.failures import Failure
-from ramson.network.mailbox import CannotStore
+from ramson.network.mailbox import CannotStore, Item
 from ramson.network.network import Network
 from ramson.network.paths import Path
 from ramson.network.profile import MAINNET, TESTNET, NetworkProfile, SeedUrl
@@ -36,6 +36,7 @@ __all__ = [
     "Failure",
     "FileCache",
     "Hop",
+    "Item",
     "Light",
     "MemoryCache",
     "Network",

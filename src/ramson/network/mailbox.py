@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from ramson.crypto.account import AccountId, AccountKeys
@@ -21,10 +22,12 @@ from ramson.network.requests import Answer, OnionRequests
 from ramson.network.routing import Routing
 from ramson.network.swarm_requests import SwarmRequests
 from ramson.network.swarms import Swarms
-from ramson.protocol.namespaces import Namespace, anyone_may_store, max_ttl_ms
+from ramson.protocol.namespaces import DAY_MS, Namespace, anyone_may_store, max_ttl_ms
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.storage import (
+    AccountRequest,
     Delete,
+    DeleteAll,
     Expire,
     GetExpiries,
     Retrieve,
@@ -37,11 +40,21 @@ from ramson.protocol.storage.limits import MAX_DATA, MIN_TTL_MS
 
 MAX_PAGES = 10  # of one retrieve; what is left is said to be more
 POLLED = 2  # members asked in parallel
+CONFIG_TTL_MS = 30 * DAY_MS
 _MESSAGE_NAMESPACES = frozenset({Namespace.DIRECT, Namespace.GROUP_MESSAGES})
 
 
 class CannotStore(LocalError):
     """No node would take this message: it is too large, lives too short or too long, or is not signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to store in our own mailbox, in a namespace and for a time in ms."""
+
+    namespace: int
+    data: bytes = field(repr=False)
+    ttl_ms: int = CONFIG_TTL_MS
 
 
 class Mailbox:
@@ -101,20 +114,26 @@ class Mailbox:
         last: Mapping[bytes, Mapping[int, str]],
         *,
         node: NodeRecord | None = None,
+        extend: Sequence[str] = (),
     ) -> Retrieved:
         """Fetch what one member of our own swarm has in some namespaces, page after page.
+
+        In the same batch the configs with the hashes `extend` are given their full lifetime again.
 
         `last` holds, by the member's Ed25519 key, the hash to go on from in each namespace; at other members it is of
         no use.  A random member is asked unless a `node` is named.  Raises NetworkError.
         """
 
-        def make(member: NodeRecord) -> list[Retrieve]:
-            return self._retrieves(keys, namespaces, last.get(member.ed25519, {}))
+        def make(member: NodeRecord) -> list[AccountRequest]:
+            retrieves = self._retrieves(keys, namespaces, last.get(member.ed25519, {}))
+            return [*retrieves, *([self._extension(keys, extend)] if extend else [])]
 
-        def read(answer: Answer, sent: Sequence[Retrieve]) -> tuple[NodeRecord, dict[int, RetrieveReply]]:
-            return answer.node, _pages(sent, answer)
+        def read(
+            answer: Answer, sent: Sequence[AccountRequest]
+        ) -> tuple[NodeRecord, dict[int, RetrieveReply], frozenset[str]]:
+            return answer.node, _pages(sent, answer), self._extended(sent, answer)
 
-        member, pages = await self._swarm.ask(keys.id.raw, make, read, only=node)
+        member, pages, extended = await self._swarm.ask(keys.id.raw, make, read, only=node)
         found = {namespace: list(page.messages) for namespace, page in pages.items()}
         for _ in range(MAX_PAGES - 1):
             seen = {ns: page.messages[-1].hash for ns, page in pages.items() if page.more and page.messages}
@@ -128,7 +147,19 @@ class Mailbox:
             for namespace, page in pages.items():
                 found[namespace].extend(page.messages)
         more = any(page.more and page.messages for page in pages.values())
-        return Retrieved(member, {namespace: tuple(listed) for namespace, listed in found.items()}, more)
+        return Retrieved(member, {namespace: tuple(listed) for namespace, listed in found.items()}, more, extended)
+
+    def _extension(self, keys: AccountKeys, hashes: Sequence[str]) -> Expire:
+        expiry = self._now() + CONFIG_TTL_MS
+        return sign(Expire(account=keys.id.raw, messages=tuple(hashes), expiry=(expiry,)), keys)
+
+    def _extended(self, sent: Sequence[AccountRequest], answer: Answer) -> frozenset[str]:
+        request = sent[-1]
+        if not isinstance(request, Expire):
+            return frozenset()
+        reply = read_reply(request, answer.results[-1].body)
+        found = receipts.vouched(request, reply, self._routing.pool)
+        return frozenset(receipts.expired(found, request.messages).expiries)
 
     def _retrieves(self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[int, str]) -> list[Retrieve]:
         now = self._now()
@@ -147,9 +178,14 @@ class Mailbox:
         ]
 
     async def poll(
-        self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[bytes, Mapping[int, str]]
+        self,
+        keys: AccountKeys,
+        namespaces: Sequence[int],
+        last: Mapping[bytes, Mapping[int, str]],
+        *,
+        extend: Sequence[str] = (),
     ) -> Polled:
-        """Retrieve from two random members of our own swarm at once; one answer is enough.
+        """Retrieve from two random members of our own swarm at once; one answer is enough.  `extend`: see `retrieve`.
 
         Raises NetworkError when neither answers.
         """
@@ -158,7 +194,7 @@ class Mailbox:
 
         async def ask(member: NodeRecord) -> None:
             try:
-                answers.append(await self.retrieve(keys, namespaces, last, node=member))
+                answers.append(await self.retrieve(keys, namespaces, last, node=member, extend=extend))
             except NetworkError as error:
                 errors.append(error)
 
@@ -169,6 +205,56 @@ class Mailbox:
         if not answers:
             raise errors[0]
         return Polled(tuple(answers), receipts.merge(keys.id.raw, answers))
+
+    async def replace(self, keys: AccountKeys, items: Sequence[Item], obsolete: Sequence[str]) -> tuple[str, ...]:
+        """Store `items` in our own mailbox and after that, if all were stored, delete the hashes `obsolete`.
+
+        All in one request; returns the hashes of the items.  Raises CannotStore, NetworkError.
+        """
+        for item in items:
+            check_storable(item.data, ttl_ms=item.ttl_ms, namespace=item.namespace, signed=True)
+        expected = tuple(message_hash(keys.id.raw, item.namespace, item.data) for item in items)
+
+        def make(_member: NodeRecord) -> list[AccountRequest]:
+            now = self._now()
+            stores: list[AccountRequest] = [
+                sign(
+                    Store(
+                        account=keys.id.raw,
+                        data=item.data,
+                        timestamp=now,
+                        expiry=now + item.ttl_ms,
+                        namespace=item.namespace,
+                    ),
+                    keys,
+                )
+                for item in items
+            ]
+            deletes = [sign(Delete(account=keys.id.raw, messages=tuple(obsolete)), keys)] if obsolete else []
+            return [*stores, *deletes]
+
+        def read(answer: Answer, sent: Sequence[AccountRequest]) -> tuple[str, ...]:
+            for request, result, name in zip(sent, answer.results, expected, strict=False):
+                found = receipts.vouched(request, read_reply(request, result.body), self._routing.pool)
+                if not receipts.stored_by(found, name)[0]:
+                    raise ParseError("no node of the swarm confirms that it keeps the message")
+            return expected
+
+        return await self._swarm.ask(keys.id.raw, make, read, in_order=True)
+
+    async def delete_all(self, keys: AccountKeys) -> DeleteReceipt:
+        """Delete everything in our own mailbox, in all namespaces; members without a valid signature have failed.
+
+        Raises NetworkError.
+        """
+
+        def make(_member: NodeRecord) -> list[DeleteAll]:
+            return [sign(DeleteAll(account=keys.id.raw, namespace=None, timestamp=self._now()), keys)]
+
+        def read(answer: Answer, sent: Sequence[DeleteAll]) -> DeleteReceipt:
+            return receipts.deleted_all(self._vouched(answer, sent))
+
+        return await self._swarm.ask(keys.id.raw, make, read)
 
     async def delete(self, keys: AccountKeys, hashes: Sequence[str]) -> DeleteReceipt:
         """Delete messages from our own mailbox, whatever their namespaces.  Raises NetworkError."""
@@ -200,7 +286,7 @@ class Mailbox:
 
         return await self._swarm.ask(keys.id.raw, make, read)
 
-    def _vouched(self, answer: Answer, sent: Sequence[Delete] | Sequence[Expire]) -> receipts.Vouched:
+    def _vouched(self, answer: Answer, sent: Sequence[Delete | DeleteAll | Expire]) -> receipts.Vouched:
         found = receipts.vouched(sent[0], read_reply(sent[0], answer.results[0].body), self._routing.pool)
         if not found.signed:
             raise ParseError("no node of the swarm confirms the change")
@@ -248,11 +334,12 @@ def max_size(namespace: int, namespaces: Sequence[int]) -> int:
     return -2 * (messages if namespace in _MESSAGE_NAMESPACES else others)
 
 
-def _pages(sent: Sequence[Retrieve], answer: Answer) -> dict[int, RetrieveReply]:
+def _pages(sent: Sequence[AccountRequest], answer: Answer) -> dict[int, RetrieveReply]:
     """Read one page for each namespace.  Raises ParseError."""
     if any(of_node(result) for result in answer.results):
         raise ParseError("retrieve reply: an error in place of messages")
     return {
         request.namespace: read_reply(request, result.body)
         for request, result in zip(sent, answer.results, strict=True)
+        if isinstance(request, Retrieve)
     }

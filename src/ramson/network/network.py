@@ -28,7 +28,7 @@ from ramson.network.entry import Entry
 from ramson.network.errors import NoPath, NotRunning
 from ramson.network.failures import TABLE
 from ramson.network.guard_watch import GuardWatch
-from ramson.network.mailbox import Mailbox
+from ramson.network.mailbox import Item, Mailbox
 from ramson.network.paths import Path
 from ramson.network.profile import NetworkProfile
 from ramson.network.receipts import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
@@ -194,17 +194,33 @@ class Network:
         last: Mapping[bytes, Mapping[int, str]],
         *,
         node: NodeRecord | None = None,
+        extend: Sequence[str] = (),
     ) -> Retrieved:
         """Fetch messages from one member of our own swarm; see `Mailbox.retrieve`."""
         await self._way_in()
-        return await self._mailbox.retrieve(keys, namespaces, last, node=node)
+        return await self._mailbox.retrieve(keys, namespaces, last, node=node, extend=extend)
 
     async def poll(
-        self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[bytes, Mapping[int, str]]
+        self,
+        keys: AccountKeys,
+        namespaces: Sequence[int],
+        last: Mapping[bytes, Mapping[int, str]],
+        *,
+        extend: Sequence[str] = (),
     ) -> Polled:
         """Fetch messages from two members at once; see `Mailbox.poll`."""
         await self._way_in()
-        return await self._mailbox.poll(keys, namespaces, last)
+        return await self._mailbox.poll(keys, namespaces, last, extend=extend)
+
+    async def replace(self, keys: AccountKeys, items: Sequence[Item], obsolete: Sequence[str]) -> tuple[str, ...]:
+        """Store messages of our own and then delete older ones; see `Mailbox.replace`."""
+        await self._way_in()
+        return await self._mailbox.replace(keys, items, obsolete)
+
+    async def delete_all(self, keys: AccountKeys) -> DeleteReceipt:
+        """Delete everything of our own; see `Mailbox.delete_all`."""
+        await self._way_in()
+        return await self._mailbox.delete_all(keys)
 
     async def delete(self, keys: AccountKeys, hashes: Sequence[str]) -> DeleteReceipt:
         """Delete messages of our own; see `Mailbox.delete`."""

@@ -8,7 +8,7 @@ Spec: storage-rpc.md §4, *Per-member entries*.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ramson.crypto.hashing import message_hash
 from ramson.network.paths import Path
@@ -42,12 +42,14 @@ class Retrieved:
     """What one node had: messages by namespace, in its order; `more` when it has still more.
 
     A message's `hash` is the node's name for it: the position to go on reading from.  What the message is really
-    called only `crypto.hashing.message_hash` of its data tells.
+    called only `crypto.hashing.message_hash` of its data tells.  `extended` are those of the hashes whose expiry was to
+    be extended that the swarm still has.
     """
 
     node: NodeRecord
     messages: Mapping[int, tuple[RetrievedMessage, ...]]
     more: bool
+    extended: frozenset[str] = frozenset()
 
     @property
     def last(self) -> dict[int, str]:
@@ -115,10 +117,16 @@ def stored_by(found: Vouched, expected: str) -> tuple[tuple[NodeRecord, ...], tu
 
 
 def deleted(found: Vouched, requested: Sequence[str]) -> DeleteReceipt:
-    """Sum up what the members deleted."""
+    """Sum up what the members deleted of the `requested` hashes."""
+    everything = deleted_all(found)
+    return replace(everything, deleted=everything.deleted & set(requested))
+
+
+def deleted_all(found: Vouched) -> DeleteReceipt:
+    """Sum up what the members deleted when all was to be deleted."""
     reports = (report.entry for report in found.signed.values())
     gone = {name for entry in reports if isinstance(entry, DeletedEntry) for name in flat(entry.hashes)}
-    return DeleteReceipt(frozenset(gone & set(requested)), tuple(found.signed), found.failed)
+    return DeleteReceipt(frozenset(gone), tuple(found.signed), found.failed)
 
 
 def expired(found: Vouched, requested: Sequence[str]) -> ExpireReceipt:

@@ -111,15 +111,17 @@ class OnionRequests:
         read: Callable[[Answer], T],
         *,
         attempts: int = ATTEMPTS,
+        in_order: bool = False,
     ) -> T:
         """Send a batch of up to 20 requests to a node and return what `read` makes of its results, good and bad.
 
+        With `in_order` they are done one after the other, until one fails; its result is then the last.
         A node has failed if its answer makes no sense, or if `read` raises ParseError.
         Raises RequestFailed (also for that), NoPath, TooManyRequests, and what else `read` raises.
         """
         if not 0 < len(requests) <= MAX_BATCH:
             raise TooManyRequests(f"a batch has 1 to {MAX_BATCH} requests, not {len(requests)}", remedy="Send several.")
-        batch = storage.Batch(requests=tuple(requests))
+        batch = (storage.Sequence if in_order else storage.Batch)(requests=tuple(requests))
         payload = strict_json.encode({"jsonrpc": "2.0", **storage.to_json(batch)})
         destination = onion.NodeHop(node.ed25519, node.x25519)
         what = tuple(request.method.name for request in requests)
@@ -209,10 +211,11 @@ class OnionRequests:
             return HopError(Failure.UNREADABLE)
 
 
-def _results(batch: storage.Batch, body: bytes) -> tuple[Result, ...]:
-    """Read the results of a batch.  Raises ParseError unless there is one for each request."""
+def _results(batch: storage.Batch | storage.Sequence, body: bytes) -> tuple[Result, ...]:
+    """Read the results of a batch.  Raises ParseError unless there is one for each request, up to one that failed."""
     results = storage.read_reply(batch, body).results
-    if len(results) != len(batch.requests):
+    stopped = isinstance(batch, storage.Sequence) and bool(results) and failures.of_node(results[-1]) is not None
+    if len(results) != len(batch.requests) and not (stopped and len(results) < len(batch.requests)):
         raise ParseError("batch reply: not as many results as requests")
     return results
 

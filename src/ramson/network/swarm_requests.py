@@ -49,12 +49,14 @@ class SwarmRequests:
         read: Callable[[Answer, Sequence[R]], T],
         *,
         only: NodeRecord | None = None,
+        in_order: bool = False,
     ) -> T:
         """Send a member what `make` makes for it and return what `read` makes of the answer.
 
         `make` is called anew for every attempt, so that times are those of the attempt.  `read` gets only answers in
         which every result is a success, and raises ParseError for one that is not good enough.  With `only` no other
-        member is asked.  Raises RequestFailed, ClockSkew, NotAuthorised, SwarmUnavailable, NoPath.
+        member is asked; with `in_order` what is asked is done in order, until something fails.  Raises RequestFailed,
+        ClockSkew, NotAuthorised, SwarmUnavailable, NoPath.
         """
         tried: set[bytes] = set()
         failure: NetworkError = SwarmUnavailable("No other node keeps this mailbox")
@@ -67,7 +69,7 @@ class SwarmRequests:
             sent = make(member)
             judge = partial(self._judge, account, sent, read)
             try:
-                return await self._requests.to_node(member, sent, judge, attempts=TRIES_PER_MEMBER)
+                return await self._requests.to_node(member, sent, judge, attempts=TRIES_PER_MEMBER, in_order=in_order)
             except RequestFailed as error:
                 failure, treatment = error, TABLE[error.failure]
                 if treatment.clock and not clock_was_set:
