@@ -32,6 +32,10 @@ messages = st.builds(
 )
 
 
+def owns(account):
+    return True
+
+
 class InlineDisk:
     async def run(self, work):
         return work()
@@ -49,24 +53,36 @@ class Clock:
 
 
 class MailboxMachine(RuleBasedStateMachine):
-    """`rows` is the model: [account, namespace, hash, timestamp, expiry, data] in order of arrival."""
+    """`rows` is the model: [account, namespace, hash, timestamp, expiry, data] in order of arrival.
+
+    `marked` are the messages ever deleted or lowered: even when they have gone, something is known of them.
+    """
 
     @initialize()
     def open_first(self):
         self.place = tempfile.TemporaryDirectory()
         self.runner = asyncio.Runner()
         self.rows: list[list] = []
+        self.marked: set = set()
         self.revoked: set = set()
         self.open()
 
     def open(self):
         self.box = Mailbox(Path(self.place.name, "m.db"), InlineDisk(), Clock())
+        self.do(self.box.swarm.compute_digests(owns))
 
     def do(self, coroutine):
         return self.runner.run(coroutine)
 
     def find(self, account, namespace=None, text=None):
         return [r for r in self.rows if r[0] == account and namespace in (None, r[1]) and text in (None, r[2])]
+
+    def mark(self, rows):
+        self.marked |= {tuple(r[:3]) for r in rows}
+
+    def delete_rows(self, rows):
+        self.mark(rows)
+        self.drop(rows)
 
     def drop(self, rows):
         self.rows = [r for r in self.rows if r not in rows]
@@ -77,7 +93,7 @@ class MailboxMachine(RuleBasedStateMachine):
 
     def model_store(self, m):
         if is_public_outbox(m.namespace):
-            self.drop([r for r in self.find(m.account, m.namespace) if r[2] != m.hash])
+            self.delete_rows([r for r in self.find(m.account, m.namespace) if r[2] != m.hash])
         known = self.find(m.account, m.namespace, m.hash)
         if not known:
             self.rows.append([m.account, m.namespace, m.hash, m.timestamp, m.expiry, m.data])
@@ -97,7 +113,8 @@ class MailboxMachine(RuleBasedStateMachine):
     def store_many(self, batch):
         new = 0
         for m in batch:
-            if not self.find(m.account, m.namespace, m.hash):
+            known = (m.account, m.namespace, m.hash) in self.marked
+            if not known and not self.find(m.account, m.namespace, m.hash):
                 self.model_store(m)
                 new += 1
         assert self.do(self.box.store_many(batch)) == new
@@ -105,24 +122,25 @@ class MailboxMachine(RuleBasedStateMachine):
     @rule(account=accounts, texts=st.lists(hashes, min_size=1, max_size=4))
     def delete(self, account, texts):
         gone = [r for r in self.find(account) if r[2] in texts]
-        self.drop(gone)
+        self.delete_rows(gone)
         assert self.do(self.box.delete(account, texts)) == sorted({r[2] for r in gone})
 
     @rule(account=accounts, namespace=st.none() | namespaces)
     def delete_all(self, account, namespace):
         gone = self.find(account, namespace)
-        self.drop(gone)
+        self.delete_rows(gone)
         assert self.do(self.box.delete_all(account, namespace)) == self.by_namespace(gone)
 
     @rule(account=accounts, namespace=st.none() | namespaces, time=times)
     def delete_before(self, account, namespace, time):
         gone = [r for r in self.find(account, namespace) if r[3] <= time]
-        self.drop(gone)
+        self.delete_rows(gone)
         assert self.do(self.box.delete_before(account, namespace, time)) == self.by_namespace(gone)
 
     @rule(account=accounts, namespace=st.none() | namespaces, time=times)
     def expire_all(self, account, namespace, time):
         changed = [r for r in self.find(account, namespace) if r[4] > time]
+        self.mark(changed)
         for r in changed:
             r[4] = time
         assert self.do(self.box.expire_all(account, namespace, time)) == self.by_namespace(changed)
@@ -142,6 +160,8 @@ class MailboxMachine(RuleBasedStateMachine):
                     ExpireMode.EXTEND: time > r[4],
                 }[mode]
                 if allowed:
+                    if time < r[4]:
+                        self.mark([r])
                     r[4] = updated[text] = time
                 else:
                     unchanged[text] = max(r[4], unchanged.get(text, 0))
@@ -200,6 +220,12 @@ class MailboxMachine(RuleBasedStateMachine):
     def reopen(self):
         self.do(self.box.close())
         self.open()
+
+    @rule()
+    def compute_digests(self):
+        kept = [self.box.swarm.digests(prefix) for prefix in (b"", b"\0", b"\1")]
+        self.do(self.box.swarm.compute_digests(owns))
+        assert [self.box.swarm.digests(prefix) for prefix in (b"", b"\0", b"\1")] == kept
 
     @invariant()
     def all_is_there(self):

@@ -1,15 +1,20 @@
 """Carrying out a recursive request on this node's own mailbox, and reporting it as a member of the swarm.
 
-The request has been admitted; nothing is checked again.  A database that refuses is reported, not raised.
+The request has been admitted; nothing is checked again.  What makes less of messages is kept beside what it did, for
+members that missed it (`swarm.proofs`).  A database that refuses is reported, not raised.
 Spec: storage-rpc.md §4 *Per-member entries*, node/CORRECTIONS.md.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from ramson.crypto.hashing import message_hash
 from ramson.crypto.keys import Ed25519KeyPair
 from ramson.node.mailbox import ExpireMode, Mailbox, MailboxError, NewMessage
 from ramson.node.monitor import Monitor
+from ramson.node.swarm import proofs
+from ramson.protocol.namespaces import is_public_outbox
 from ramson.protocol.storage import (
     AccountRequest,
     Delete,
@@ -53,27 +58,31 @@ class LocalMember:
 
     async def _change(self, request: AccountRequest, now: int) -> Entry:
         mailbox, account = self._mailbox, request.account
+        proof = partial(proofs.write, request)
         match request:
             case Store():
                 return await self._store(request)
             case Delete():
-                return DeletedEntry(hashes=tuple(await mailbox.delete(account, request.messages)))
+                return DeletedEntry(hashes=tuple(await mailbox.delete(account, request.messages, proof=proof())))
             case DeleteAll():
-                deleted = await mailbox.delete_all(account, request.namespace)
+                deleted = await mailbox.delete_all(account, request.namespace, proof=proof())
                 return DeletedEntry(hashes=_listed(deleted, request.namespace))
             case DeleteBefore():
-                deleted = await mailbox.delete_before(account, request.namespace, request.before)
+                before = request.before
+                deleted = await mailbox.delete_before(account, request.namespace, before, proof=proof())
                 return DeletedEntry(hashes=_listed(deleted, request.namespace))
             case ExpireAll():
-                lowered = await mailbox.expire_all(account, request.namespace, request.expiry)
+                lowered = await mailbox.expire_all(account, request.namespace, request.expiry, proof=proof())
                 return UpdatedEntry(hashes=_listed(lowered, request.namespace))
             case Expire():
                 return await self._expire(request, now)
             case RevokeSubaccount():
-                await mailbox.revoke(account, request.tokens)
+                await mailbox.revoke(account, request.tokens, signed_at=request.timestamp, proof=proof())
                 return RevokedEntry()
             case UnrevokeSubaccount():
-                return UnrevokedEntry(count=await mailbox.unrevoke(account, request.tokens))
+                signed_at = request.timestamp
+                count = await mailbox.unrevoke(account, request.tokens, signed_at=signed_at, proof=proof())
+                return UnrevokedEntry(count=count)
             case _:
                 raise TypeError(f"{request.method.name} is not carried out by swarms")
 
@@ -86,7 +95,10 @@ class LocalMember:
             expiry=request.expiry,
             data=request.data,
         )
-        stored = await self._mailbox.store(message)
+        if is_public_outbox(message.namespace):
+            stored = await self._mailbox.store(message, proof=proofs.write(request))
+        else:
+            stored = await self._mailbox.store(message)
         if stored.new:
             self._monitor.notify(message)
         return StoreEntry(hash=message.hash, expiry=stored.expiry, already=not stored.new)
@@ -96,7 +108,8 @@ class LocalMember:
         if len(expiries) == 1:
             expiries *= len(request.messages)
         mode = ExpireMode.SHORTEN if request.shorten else ExpireMode.EXTEND if request.extend else ExpireMode.SET
-        changed = await self._mailbox.expire(request.account, list(zip(request.messages, expiries, strict=True)), mode)
+        changes = list(zip(request.messages, expiries, strict=True))
+        changed = await self._mailbox.expire(request.account, changes, mode, proof=proofs.write(request))
         updated = tuple(sorted(changed.updated))
         return ExpireEntry(
             updated=updated,

@@ -1,6 +1,7 @@
 """The messages a node keeps: storing, reading, deleting, expiring, and the revocations of subaccounts.
 
-It knows nothing of signatures, swarms or requests: whoever calls has checked all that.  Reads are immediate
+It knows nothing of signatures, swarms or requests: whoever calls has checked all that, and a proof is bytes to it.
+Other members see it through `swarm` (`MemberView`).  Reads are immediate
 and see what has been committed; writes are awaited and are on the disk when they return (see `writer`).
 Messages past their expiry stay readable until the sweep, as storage-rpc §4 has it.
 """
@@ -8,15 +9,18 @@ Messages past their expiry stay readable until the sweep, as storage-rpc §4 has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from ramson.node.mailbox import statements
+from ramson.node.mailbox import statements, tokens
+from ramson.node.mailbox.copies import rows
+from ramson.node.mailbox.digests import Digests
 from ramson.node.mailbox.errors import explain
+from ramson.node.mailbox.member_view import MemberView
 from ramson.node.mailbox.schema import open_reader, open_writer
 from ramson.node.mailbox.values import (
     ExpireMode,
@@ -29,10 +33,12 @@ from ramson.node.mailbox.values import (
     message_cost,
 )
 from ramson.node.mailbox.writer import Writer
+from ramson.protocol.namespaces import is_public_outbox
 from ramson.world import Clock, Disk
 
 DEFAULT_MAX_BYTES: Final = 3584 * 1024 * 1024
 ROW_BYTES: Final = 400  # what a message takes besides its data: row, three index entries
+ROOM_BATCH: Final = 100  # ghosts that make room at a time
 SWEEP_BATCH: Final = 500  # messages deleted in one transaction, so that stores get between
 
 _FROM_START: Final = (
@@ -42,6 +48,12 @@ _AFTER: Final = (
     "SELECT hash, timestamp, expiry, data FROM message WHERE account = ?1 AND namespace = ?2 AND id >"
     " ifnull((SELECT id FROM message WHERE account = ?1 AND namespace = ?2 AND hash = ?4), 0) ORDER BY id LIMIT ?3"
 )
+# Members may bring several messages to an outbox; the latest is the one it keeps, for all of them alike.
+_OUTBOX: Final = (
+    "SELECT hash, timestamp, expiry, data FROM message WHERE account = ? AND namespace = ?"
+    " ORDER BY timestamp DESC, hash DESC LIMIT 1"
+)
+_END_OF_TIME: Final = 2**63 - 1
 
 
 class Mailbox:
@@ -53,52 +65,127 @@ class Mailbox:
 
     def __init__(self, path: str | Path, disk: Disk, clock: Clock, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._writer = Writer(open_writer(Path(path)), disk, clock, max_bytes)
+        self._clock = clock
+        self._digests = Digests()
+        self._writer = Writer(open_writer(Path(path)), disk, clock, max_bytes, self._digests)
         self._reader = open_reader(Path(path))
+        self._proofs_swept = 0  # the number of the last proof that was looked at
+        self.swarm = MemberView(self._writer, self._reader, self._digests, clock)
 
-    async def store(self, message: NewMessage) -> Stored:
+    # Every operation that makes a message or its expiry less takes the `proof` of it: the request signed by the
+    # account, encoded, by which other members will believe what was done.
+
+    async def store(self, message: NewMessage, *, proof: bytes | None = None) -> Stored:
         """Keep a message; of one already there the later expiry counts.  In an outbox it replaces the others."""
-        return await self._writer.submit(partial(statements.store, message=message), adds=len(message.data) + ROW_BYTES)
+        adds = len(message.data) + ROW_BYTES
+        work = partial(statements.store, digests=self._digests, message=message)
+        if is_public_outbox(message.namespace):
+            work = partial(
+                statements.store_alone, digests=self._digests, message=message, now=self._clock.now(), proof=proof
+            )
+        return await self._writer.submit(work, adds=adds)
 
     async def store_many(self, messages: Sequence[NewMessage]) -> int:
-        """Keep those messages that are not there yet, in one transaction, and return how many that were."""
+        """Keep those messages of which nothing is known, in one transaction, and return how many that were.
+
+        A message that was deleted is known: it stays deleted.
+        """
         return await self._writer.submit(
-            partial(statements.store_many, messages=messages),
+            partial(statements.store_many, digests=self._digests, messages=messages),
             adds=sum(len(message.data) + ROW_BYTES for message in messages),
             heavy=len(messages) > 1,
         )
 
-    async def delete(self, account: bytes, hashes: Iterable[str]) -> list[str]:
+    async def delete(self, account: bytes, hashes: Iterable[str], *, proof: bytes | None = None) -> list[str]:
         """Delete these hashes in every namespace; return those that were there, sorted."""
-        return await self._writer.submit(partial(statements.delete, account=account, hashes=tuple(hashes)))
-
-    async def delete_all(self, account: bytes, namespace: int | None) -> dict[int, list[str]]:
-        """Delete a namespace (None: all); return the sorted hashes by namespace, without empty namespaces."""
-        return await self._writer.submit(partial(statements.delete_all, account=account, namespace=namespace))
-
-    async def delete_before(self, account: bytes, namespace: int | None, timestamp: int) -> dict[int, list[str]]:
-        """Delete what has this timestamp (ms) or an earlier one; otherwise as `delete_all`."""
         return await self._writer.submit(
-            partial(statements.delete_all, account=account, namespace=namespace, until=timestamp)
+            partial(
+                statements.delete,
+                digests=self._digests,
+                account=account,
+                hashes=tuple(hashes),
+                now=self._clock.now(),
+                proof=proof,
+            )
         )
 
-    async def expire(self, account: bytes, changes: Sequence[tuple[str, int]], mode: ExpireMode) -> ExpireResult:
-        """Change the expiries (ms) of single hashes, in whatever namespaces they are."""
-        return await self._writer.submit(partial(statements.expire, account=account, changes=changes, mode=mode))
+    async def delete_all(
+        self, account: bytes, namespace: int | None, *, proof: bytes | None = None
+    ) -> dict[int, list[str]]:
+        """Delete a namespace (None: all); return the sorted hashes by namespace, without empty namespaces."""
+        return await self._writer.submit(self._deletion(account, namespace, proof, until=None))
 
-    async def expire_all(self, account: bytes, namespace: int | None, expiry: int) -> dict[int, list[str]]:
+    async def delete_before(
+        self, account: bytes, namespace: int | None, timestamp: int, *, proof: bytes | None = None
+    ) -> dict[int, list[str]]:
+        """Delete what has this timestamp (ms) or an earlier one; otherwise as `delete_all`."""
+        return await self._writer.submit(self._deletion(account, namespace, proof, until=timestamp))
+
+    def _deletion(
+        self, account: bytes, namespace: int | None, proof: bytes | None, *, until: int | None
+    ) -> Callable[[apsw.Connection], dict[int, list[str]]]:
+        return partial(
+            statements.delete_all,
+            digests=self._digests,
+            account=account,
+            namespace=namespace,
+            now=self._clock.now(),
+            proof=proof,
+            until=until,
+        )
+
+    async def expire(
+        self, account: bytes, changes: Sequence[tuple[str, int]], mode: ExpireMode, *, proof: bytes | None = None
+    ) -> ExpireResult:
+        """Change the expiries (ms) of single hashes, in whatever namespaces they are."""
+        return await self._writer.submit(
+            partial(statements.expire, digests=self._digests, account=account, changes=changes, mode=mode, proof=proof)
+        )
+
+    async def expire_all(
+        self, account: bytes, namespace: int | None, expiry: int, *, proof: bytes | None = None
+    ) -> dict[int, list[str]]:
         """Lower later expiries to `expiry` (ms); return the changed hashes, sorted, by namespace."""
         return await self._writer.submit(
-            partial(statements.expire_all, account=account, namespace=namespace, expiry=expiry)
+            partial(
+                statements.expire_all,
+                digests=self._digests,
+                account=account,
+                namespace=namespace,
+                expiry=expiry,
+                proof=proof,
+            )
         )
 
-    async def revoke(self, account: bytes, tokens: Iterable[bytes]) -> None:
-        """Revoke subaccount tokens; an account's newest 50 are kept."""
-        await self._writer.submit(partial(statements.revoke, account=account, tokens=tuple(tokens)))
+    async def revoke(
+        self, account: bytes, revoked: Iterable[bytes], *, signed_at: int = 0, proof: bytes | None = None
+    ) -> None:
+        """Revoke subaccount tokens, as signed at a time (ms); an account's newest 50 count."""
+        await self._writer.submit(
+            partial(
+                tokens.revoke,
+                digests=self._digests,
+                account=account,
+                tokens=tuple(revoked),
+                signed_at=signed_at,
+                proof=proof,
+            )
+        )
 
-    async def unrevoke(self, account: bytes, tokens: Iterable[bytes]) -> int:
+    async def unrevoke(
+        self, account: bytes, withdrawn: Iterable[bytes], *, signed_at: int = 0, proof: bytes | None = None
+    ) -> int:
         """Take revocations back; return how many there were."""
-        return await self._writer.submit(partial(statements.unrevoke, account=account, tokens=tuple(tokens)))
+        return await self._writer.submit(
+            partial(
+                tokens.unrevoke,
+                digests=self._digests,
+                account=account,
+                tokens=tuple(withdrawn),
+                signed_at=signed_at,
+                proof=proof,
+            )
+        )
 
     def retrieve(
         self, account: bytes, namespace: int, *, after: str | None, max_count: int | None, max_size: int
@@ -110,6 +197,8 @@ class Mailbox:
         """
         if max_count is not None and max_count < 1:
             return Page((), more=False)
+        if is_public_outbox(namespace):
+            return self._outbox(account, namespace, after)
         limit = -1 if max_count is None else min(max_count, 2**31) + 1
         try:
             if after:
@@ -130,6 +219,13 @@ class Mailbox:
             raise explain(error) from error
         return Page(tuple(messages), more)
 
+    def _outbox(self, account: bytes, namespace: int, after: str | None) -> Page:
+        try:
+            found = [Message(*row) for row in rows(self._reader, _OUTBOX, (account, namespace))]
+        except apsw.Error as error:
+            raise explain(error) from error
+        return Page(tuple(message for message in found if message.hash != after), more=False)
+
     def expiries(self, account: bytes, hashes: Iterable[str]) -> dict[str, int]:
         """Return the expiries (ms) of those hashes that are here.  Raises MailboxError."""
         try:
@@ -140,8 +236,7 @@ class Mailbox:
     def is_revoked(self, account: bytes, token: bytes) -> bool:
         """Tell whether a subaccount token is revoked.  Raises MailboxError."""
         try:
-            sql = "SELECT 1 FROM revoked WHERE account = ? AND token = ?"
-            return bool(statements.rows(self._reader, sql, (account, token)))
+            return tokens.is_revoked(self._reader, account, token)
         except apsw.Error as error:
             raise explain(error) from error
 
@@ -153,10 +248,24 @@ class Mailbox:
         return await self._writer.submit(partial(statements.find_data, text=text), heavy=True)
 
     async def sweep(self, now: int) -> int:
-        """Delete everything that had expired at `now` (ms); return how many messages that were."""
+        """Delete everything that had expired at `now` (ms); return how many messages that were.
+
+        Ghosts go when their time is over, and before it when the database has no room: messages come first.
+        """
+        total = await self._sweep_out(partial(statements.sweep, digests=self._digests, now=now, limit=SWEEP_BATCH))
+        await self._sweep_out(partial(statements.sweep_ghosts, digests=self._digests, now=now, limit=SWEEP_BATCH))
+        while self.stats().used_bytes > self._max_bytes:
+            work = partial(statements.sweep_ghosts, digests=self._digests, now=_END_OF_TIME, limit=ROOM_BATCH)
+            if not await self._writer.submit(work, heavy=True):
+                break
+        work = partial(statements.sweep_proofs, after=self._proofs_swept, limit=SWEEP_BATCH)
+        self._proofs_swept = await self._writer.submit(work, heavy=True)
+        return total
+
+    async def _sweep_out(self, work: Callable[[apsw.Connection], int]) -> int:
         total = 0
         while True:
-            swept = await self._writer.submit(partial(statements.sweep, now=now, limit=SWEEP_BATCH), heavy=True)
+            swept = await self._writer.submit(work, heavy=True)
             total += swept
             if swept < SWEEP_BATCH:
                 return total
@@ -166,7 +275,7 @@ class Mailbox:
         """Count what is kept.  It reads an index through: some tens of milliseconds for millions of messages."""
         sql = "SELECT count(*), count(DISTINCT account) FROM message"
         try:
-            ((messages, accounts),) = statements.rows(self._reader, sql, ())
+            ((messages, accounts),) = rows(self._reader, sql, ())
             pages = int(self._reader.pragma("page_count")) - int(self._reader.pragma("freelist_count"))
             return MailboxStats(messages, accounts, pages * int(self._reader.pragma("page_size")), self._max_bytes)
         except apsw.Error as error:

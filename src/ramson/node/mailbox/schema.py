@@ -6,6 +6,11 @@ since paging starts from a hash that is still there, an id freed at the end may 
 The account's key stands in every row rather than in a table of its own: that costs about a tenth in
 space, and a store is one statement, an account needs no row to outlive its messages, and a revocation
 is kept for accounts that hold nothing.
+
+Since version 2 a message has its place in the lattice (`lattice`): birth, version and expiry in its row; a `ghost` is
+what is left of it without data; a `token` is a revocation or its withdrawal.  Their `proof` is the request, signed
+by the account, that lowered or deleted last; one request serves many rows.  `memory` holds what the node saw last of
+the network, and `handoff` what it still owes to peers, so that a restart forgets neither.
 """
 
 from __future__ import annotations
@@ -38,6 +43,56 @@ MIGRATIONS: Final = (
         account BLOB NOT NULL,
         token   BLOB NOT NULL,
         UNIQUE (account, token)
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE proof (
+        id      INTEGER PRIMARY KEY,
+        digest  BLOB NOT NULL UNIQUE,
+        account BLOB NOT NULL,
+        body    BLOB NOT NULL
+    ) STRICT;
+    ALTER TABLE message ADD COLUMN birth INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN proof INTEGER;
+    CREATE INDEX message_by_proof ON message (proof) WHERE proof IS NOT NULL;
+    CREATE TABLE ghost (
+        account   BLOB    NOT NULL,
+        namespace INTEGER NOT NULL,
+        hash      TEXT    NOT NULL,
+        timestamp INTEGER NOT NULL,
+        birth     INTEGER NOT NULL,
+        dead      INTEGER NOT NULL,
+        version   INTEGER NOT NULL,
+        expiry    INTEGER NOT NULL,
+        until     INTEGER NOT NULL,
+        proof     INTEGER,
+        PRIMARY KEY (account, namespace, hash)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ghost_by_end ON ghost (until);
+    CREATE INDEX ghost_by_proof ON ghost (proof) WHERE proof IS NOT NULL;
+    CREATE TABLE token (
+        account BLOB    NOT NULL,
+        token   BLOB    NOT NULL,
+        stamp   INTEGER NOT NULL,
+        revoked INTEGER NOT NULL,
+        proof   INTEGER,
+        PRIMARY KEY (account, token)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX token_by_proof ON token (proof) WHERE proof IS NOT NULL;
+    INSERT INTO token (account, token, stamp, revoked) SELECT account, token, id, 1 FROM revoked;
+    DROP TABLE revoked;
+    CREATE TABLE memory (
+        name  TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE handoff (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        peer        BLOB    NOT NULL,
+        swarm       BLOB    NOT NULL,
+        only_missed INTEGER NOT NULL,
+        cursor      BLOB,
+        UNIQUE (peer, swarm)
     ) STRICT;
     """,
 )

@@ -9,7 +9,8 @@ Heavy operations (sweeps, hand-overs) go to the disk as a whole.
 
 An operation is acknowledged after COMMIT and never before.  When one operation of a group fails, the group
 is rolled back and each is tried alone, so that nobody fails for another's fault.  When COMMIT fails, all of
-the group fail.  A damaged file is not written to again.
+the group fail.  A damaged file is not written to again.  The digests take over what a transaction changed
+when it is committed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from ramson.node.mailbox.digests import Digests
 from ramson.node.mailbox.errors import MailboxError, MailboxFull, explain, is_damage
 from ramson.node.mailbox.schema import BUSY_MS
 from ramson.world import Clock, Disk
@@ -57,8 +59,9 @@ class _Failed:
 class Writer:
     """Gathers operations into transactions on `db`, which it owns, as it does `disk`."""
 
-    def __init__(self, db: apsw.Connection, disk: Disk, clock: Clock, max_bytes: int) -> None:
+    def __init__(self, db: apsw.Connection, disk: Disk, clock: Clock, max_bytes: int, digests: Digests) -> None:
         self._db = db
+        self._digests = digests
         self._disk = disk
         self._clock = clock
         self._max_bytes = max_bytes
@@ -124,6 +127,7 @@ class Writer:
     async def _write(self, group: Sequence[_Operation]) -> None:
         try:
             outcomes = await self._transact(group)
+            self._digests.committed()
         except Exception as error:
             self._roll_back()
             cause = error.cause if isinstance(error, _CommitFailed) else error
@@ -183,6 +187,7 @@ class Writer:
             raise _CommitFailed(error) from error
 
     def _roll_back(self) -> None:
+        self._digests.rolled_back()
         if self._db.in_transaction:  # SQLite itself rolls back on some errors
             self._db.execute("ROLLBACK")
 

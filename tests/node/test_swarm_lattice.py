@@ -1,0 +1,148 @@
+"""Merging: any order, any number of times, and honest members with proofs end up alike."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ramson.node.mailbox.lattice import (
+    KEPT_REVOCATIONS,
+    KEPT_TOKENS,
+    State,
+    TokenState,
+    Warrant,
+    admits,
+    fresh,
+    join,
+    join_tokens,
+    revoked_tokens,
+)
+
+numbers = st.integers(0, 4)
+alive = st.builds(lambda b, v, e: State(b, dead=False, version=v, expiry=e), numbers, numbers, numbers)
+states = st.none() | alive | alive.map(State.killed)
+names = st.binary(min_size=1, max_size=1)
+token_states = st.builds(TokenState, st.integers(0, 9), st.booleans())
+tokens = st.dictionaries(names, token_states, max_size=30).map(lambda t: join_tokens(t, {}))
+NOW = 1000
+ALWAYS = 2**60
+
+
+@given(states, states, states)
+def test_states_form_a_lattice(a, b, c):
+    assert join(a, b) == join(b, a)
+    assert join(a, join(b, c)) == join(join(a, b), c)
+    assert join(a, a) == a
+
+
+@given(tokens, tokens, tokens)
+def test_tokens_form_a_lattice(a, b, c):
+    assert join_tokens(a, b) == join_tokens(b, a)
+    assert join_tokens(a, join_tokens(b, c)) == join_tokens(join_tokens(a, b), c)
+    assert join_tokens(a, a) == a
+
+
+@given(st.data())
+def test_tokens_form_a_lattice_when_the_oldest_are_forgotten(data):
+    def many():
+        seed = data.draw(st.integers(0, 2**32))
+        chance = random.Random(seed)
+        names = [b"%d" % number for number in chance.sample(range(300), 150)]
+        return join_tokens({n: TokenState(chance.randrange(99), chance.random() < 0.5) for n in names}, {})
+
+    a, b, c = many(), many(), many()
+    assert join_tokens(a, b) == join_tokens(b, a)
+    assert join_tokens(a, join_tokens(b, c)) == join_tokens(join_tokens(a, b), c)
+    assert len(join_tokens(a, b)) == KEPT_TOKENS
+    assert len(revoked_tokens(a)) <= KEPT_REVOCATIONS
+
+
+@given(alive)
+def test_every_local_change_is_ahead_of_what_was(state):
+    assert state.killed() > state
+    assert state.killed() > state.lowered(0) > state
+    assert state.stored(state.expiry + 1) > state
+    assert state.stored(0) == state
+    assert state.killed().stored(0) > state.killed()
+
+
+def test_a_deleted_message_stays_deleted_whatever_became_of_its_other_copies():
+    assert join(fresh(5).killed(), fresh(10**9).lowered(7)) == fresh(5).killed()
+
+
+def test_only_a_rising_expiry_needs_no_warrant():
+    assert admits(None, fresh(5000), None, 0, NOW)
+    assert admits(fresh(2000), fresh(5000), None, 0, NOW)
+    assert admits(fresh(9).lowered(3), fresh(9).lowered(4), None, 0, NOW)
+    for greater in (fresh(5000).killed(), fresh(5000).lowered(1), State(1, dead=False, version=0, expiry=9000)):
+        assert not admits(fresh(5000), greater, None, 0, NOW)
+        assert not admits(None, greater, None, 0, NOW)
+
+
+def test_a_warrant_allows_as_much_as_it_says():
+    lowered = State(0, dead=False, version=1, expiry=3000)
+    assert admits(fresh(5000), lowered, Warrant(3000, ALWAYS), 0, NOW)
+    assert admits(fresh(5000), lowered._replace(expiry=4000), Warrant(3000, ALWAYS), 0, NOW)
+    assert not admits(fresh(5000), lowered._replace(expiry=2999), Warrant(3000, ALWAYS), 0, NOW)
+    # Called dead, a message must have reached the expiry it was lowered to; a delete is a floor of 0.
+    assert not admits(fresh(5000), fresh(5000).killed(), Warrant(3000, ALWAYS), 0, NOW)
+    assert admits(fresh(5000), fresh(5000).killed(), Warrant(0, ALWAYS), 0, NOW)
+    # It speaks of messages that were there when it was signed.
+    assert admits(fresh(5000), fresh(5000).killed(), Warrant(0, 77), 77, NOW)
+    assert not admits(fresh(5000), fresh(5000).killed(), Warrant(0, 77), 78, NOW)
+
+
+class Member:
+    """One honest member's copy of a message, with the floor of its last proof."""
+
+    def __init__(self):
+        self.state, self.floor = None, None
+
+    def do(self, what, value):
+        if what == "store":
+            self.state = fresh(value) if self.state is None else self.state.stored(value)
+        elif self.state is None or self.state.dead:
+            pass
+        elif what == "delete":
+            self.state, self.floor = self.state.killed(), 0
+        elif value < self.state.expiry:
+            self.state, self.floor = self.state.lowered(value), value
+        else:
+            self.state = self.state._replace(expiry=value)
+
+    def hear(self, other):
+        if other.state is None or (self.state is not None and other.state <= self.state):
+            return
+        warrant = None if other.floor is None else Warrant(other.floor, ALWAYS)
+        if admits(self.state, other.state, warrant, 0, NOW):
+            if self.state is None or self.state[:3] != other.state[:3]:
+                self.floor = other.floor
+            self.state = other.state
+
+
+deeds = st.tuples(
+    st.sampled_from(["store", "delete", "expire"]),
+    st.integers(NOW + 1, NOW + 20),
+    st.sets(st.integers(0, 3), min_size=1),  # whom it reached
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(deeds | st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12), st.randoms())
+def test_honest_members_end_up_alike_whatever_reached_whom(history, chance):
+    members = [Member() for _ in range(4)]
+    for event in history:
+        if len(event) == 2:
+            members[event[0]].hear(members[event[1]])
+        else:
+            for place in event[2]:
+                members[place].do(event[0], event[1])
+    want = None
+    for member in members:
+        want = join(want, member.state)
+    pairs = [(a, b) for a in members for b in members if a is not b]
+    for _ in range(3):
+        chance.shuffle(pairs)
+        for a, b in pairs:
+            a.hear(b)
+    assert [member.state for member in members] == [want] * 4
