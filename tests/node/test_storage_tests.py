@@ -58,7 +58,7 @@ class Swarm:
         tester, testee = pair_at(5, BLOCK)
         self.tester, self.stranger = self.members[tester], self.members[testee]
         standing = Standing(self.registry, self.members[testee].ed25519)
-        self.tests = StorageTests(standing, mailbox)
+        self.tests = StorageTests(standing, mailbox, self.members[testee].x25519)
 
     def file(self, height=HEIGHT, block=BLOCK):
         nodes = tuple(NetworkNode("n", NodeState.ACTIVE, node) for node in self.members)
@@ -81,6 +81,7 @@ def swarm(mailbox):
     ("parts", "want"),
     [
         ([], b"invalid parameters"),
+        ([b"x"], b"invalid parameters"),
         ([b"100"], b"invalid parameters"),
         ([b"100", bytes(32), b""], b"invalid parameters"),
         ([b"xx", bytes(32)], b"invalid height"),

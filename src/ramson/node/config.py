@@ -19,7 +19,8 @@ class NodeConfig:
     `https` and `omq` are the endpoints to listen at (port 0 takes a free one); `data_dir` holds the mailbox and
     is made with mode 0700.  `testnet` accepts account ids of 64 digits.  `allow_private_relay` lets onion
     requests go to servers at loopback and private addresses: for networks on one machine, and for nothing else.
-    `max_database_bytes` bounds the mailbox, `max_connections` the HTTPS clients at one time.
+    `max_database_bytes` bounds the mailbox, `max_connections` the HTTPS clients at one time.  `test_peers` makes
+    this node test whether others can be reached, `test_storage` whether swarm members keep what they should.
     """
 
     https: Endpoint
@@ -29,6 +30,8 @@ class NodeConfig:
     allow_private_relay: bool = False
     max_database_bytes: int = DEFAULT_MAX_BYTES
     max_connections: int = 10_000
+    test_peers: bool = True
+    test_storage: bool = True
 
     def __post_init__(self) -> None:
         if self.max_database_bytes < MIN_DATABASE_BYTES:

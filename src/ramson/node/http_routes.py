@@ -43,22 +43,37 @@ def limits(max_connections: int) -> HttpLimits:
     )
 
 
+def nobody_asks() -> None:
+    """Do nothing with the news of a ping."""
+
+
 class HttpRoutes:
-    """The handler of a node's HTTPS listener.  `legacy` is the node's 32-byte legacy key, shown to those who ping."""
+    """The handler of a node's HTTPS listener.
+
+    `legacy` is the node's 32-byte legacy key, shown to those who ping, of whom `pinged` is told.
+    """
 
     def __init__(
-        self, *, service: RpcHandler, relay: OnionRelay, standing: Standing, limiter: RateLimiter, legacy: bytes
+        self,
+        *,
+        service: RpcHandler,
+        relay: OnionRelay,
+        standing: Standing,
+        limiter: RateLimiter,
+        legacy: bytes,
+        pinged: Callable[[], None] = nobody_asks,
     ) -> None:
         self._service = service
         self._relay = relay
         self._standing = standing
         self._limiter = limiter
+        self._pinged = pinged
         ping_headers = {**TEXT, "X-Oxen-Snode-Pubkey": b64encode(legacy).decode()}
         self._pong = HttpResponse(200, ping_headers, b"")
         self._routes: dict[tuple[str, str], Callable[[HttpRequest], Reply]] = {
             ("POST", RPC_PATH): self._rpc,
             ("POST", ONION_PATH): self._onion,
-            ("POST", PING_PATH): lambda _: self._pong,
+            ("POST", PING_PATH): self._ping,
             ("GET", STATS_PATH): lambda _: _STATS,
         }
 
@@ -73,6 +88,10 @@ class HttpRoutes:
         except Exception:
             log.exception("request failed: path=%s", request.path)
             return _FAILED
+
+    def _ping(self, _request: HttpRequest) -> HttpResponse:
+        self._pinged()
+        return self._pong
 
     def _rpc(self, request: HttpRequest) -> Reply:
         if not self._limiter.allow(request.peer):

@@ -12,23 +12,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ramson.node import http_routes, omq_routes
 from ramson.node.config import NodeConfig
+from ramson.node.counters import Counters
 from ramson.node.handoff import HandoffReceiver
 from ramson.node.http_routes import HttpRoutes
+from ramson.node.incoming_pings import IncomingPings, Transport
 from ramson.node.keys import NodeKeys
 from ramson.node.mailbox import Mailbox, MailboxError
 from ramson.node.monitor import Monitor
 from ramson.node.private_files import make_private_directory
 from ramson.node.ratelimit import RateLimiter
+from ramson.node.reachability import PeerReporter, Probe, Reachability
 from ramson.node.relay import OnionRelay
 from ramson.node.replication import SwarmForwarder
 from ramson.node.service import Service
 from ramson.node.standing import Standing
+from ramson.node.storage_audit import StorageAudit
 from ramson.node.storage_test import StorageTests
 from ramson.registry import Registry
 from ramson.world import Certificate, Endpoint, Listener, Origin, PeerLink, PeerTimeout, World
@@ -57,6 +63,7 @@ class Node:
         self._link: PeerLink | None = None
         self._listener: Listener | None = None
         self.standing = Standing(registry, keys.ed25519.public)
+        self.counters = Counters()
 
     @property
     def https_endpoint(self) -> Endpoint:
@@ -111,13 +118,38 @@ class Node:
             entropy=world.entropy,
             allow_private=config.allow_private_relay,
         )
-        tests = StorageTests(standing, mailbox)
+        tests = StorageTests(standing, mailbox, self._keys.x25519.public, self.counters)
+        pings = IncomingPings(world.clock, standing)
+        audit = StorageAudit(
+            clock=world.clock,
+            entropy=world.entropy,
+            standing=standing,
+            mailbox=mailbox,
+            link=self._the_link,
+            own=self._keys.x25519.public,
+            counters=self.counters,
+        )
+        reachability = Reachability(
+            clock=world.clock,
+            entropy=world.entropy,
+            standing=standing,
+            probe=Probe(self._the_link, world.net),
+            reporter=self._registry if isinstance(self._registry, PeerReporter) else None,
+            distrusted=audit.distrusts,
+            counters=self.counters,
+        )
 
+        chores: dict[str, Coroutine[Any, Any, None]] = {
+            "sweep": self._sweep(mailbox, monitor, limiter),
+            "watch the registry": self._watch(tests),
+            "watch for pings": pings.watch(),
+        }
+        if config.test_peers:
+            chores["test peers"] = reachability.run()
+        if config.test_storage:
+            chores["test storage"] = audit.run()
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        for name, chore in (
-            ("sweep", self._sweep(mailbox, monitor, limiter)),
-            ("watch the registry", self._watch(tests)),
-        ):
+        for name, chore in chores.items():
             stack.callback(tasks.create_task(chore, name=name).cancel)
 
         self._link = await world.net.link(
@@ -130,11 +162,19 @@ class Node:
                 tests=tests,
                 monitor=monitor,
                 limiter=limiter,
+                pinged=partial(pings.heard, Transport.OMQ),
             ),
             listen=config.omq,
         )
         stack.push_async_callback(self._link.close)
-        routes = HttpRoutes(service=service, relay=relay, standing=standing, limiter=limiter, legacy=self._keys.legacy)
+        routes = HttpRoutes(
+            service=service,
+            relay=relay,
+            standing=standing,
+            limiter=limiter,
+            legacy=self._keys.legacy,
+            pinged=partial(pings.heard, Transport.HTTPS),
+        )
         self._listener = await world.net.listen(
             config.https,
             routes.handle,

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from ramson.node.handoff import HandoffReceiver
+from ramson.node.http_routes import nobody_asks
 from ramson.node.monitor import Monitor
 from ramson.node.ratelimit import RateLimiter
 from ramson.node.relay import OnionRelay, Relayed
@@ -40,8 +41,9 @@ def commands(
     tests: StorageTests,
     monitor: Monitor,
     limiter: RateLimiter,
+    pinged: Callable[[], None] = nobody_asks,
 ) -> dict[str, Command]:
-    """Return everything the node's link answers, by name."""
+    """Return everything the node's link answers, by name; `pinged` is told of pings."""
 
     def only_nodes(origin: Origin) -> bytes | None:
         return None if standing.is_active(origin.key) else RefusalCode.FORBIDDEN_SN.value
@@ -55,8 +57,12 @@ def commands(
             return _TOO_MANY
         return service.handle_omq(name, parts)
 
+    def ping(_origin: Origin, _parts: list[bytes]) -> Reply:
+        pinged()
+        return [b"pong"]
+
     nodes: dict[str, Handler] = {
-        "sn.ping": lambda _origin, _parts: [b"pong"],
+        "sn.ping": ping,
         "sn.data": lambda _origin, parts: handoff.receive(parts),
         "sn.storage_cc": lambda _origin, parts: service.handle_forwarded(parts),
         "sn.onion_request": onion,

@@ -1,8 +1,9 @@
 """Answering storage tests: `sn.storage_test`, by which a swarm member asks for a message it has too.
 
-No node of the network starts such tests at present; answering them is kept.  Who may test whom at a block
-follows from the block's hash, so a node answers one tester a block.  Spec: testing-and-uptime.md §3, and
-swarms.md §3 for U(n).
+Two kinds come by that name.  Those of the network have two parts and are answered with the message itself; no node
+starts them at present.  Who may test whom at a block follows from the block's hash, so a node answers one tester a
+block (testing-and-uptime.md §3, and swarms.md §3 for U(n)).  Those of this program have one part, a challenge, and
+are answered with a proof (`storage_proof`); any member may send them at any time.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+from ramson.errors import ParseError
+from ramson.node.counters import Counters
 from ramson.node.mailbox import Mailbox, MailboxError
 from ramson.node.standing import Standing
-from ramson.protocol.nodes import NodeList
+from ramson.node.storage_proof import Challenge
+from ramson.protocol.nodes import NodeList, NodeRecord
 from ramson.world import Origin
 
 KEPT_BLOCKS: Final = 30
@@ -24,14 +28,18 @@ SEARCH_SECONDS: Final = 5.0  # between searches for a message that may still arr
 MAX_WAITING: Final = 20
 
 _OTHER: Final = [b"other"]
+_INVALID: Final = [b"invalid parameters"]
+_WRONG: Final = [b"wrong request"]
 
 
 class StorageTests:
-    """Answers tests about what is in `mailbox`."""
+    """Answers tests about what is in `mailbox`, as the node with X25519 key `own` (32 bytes)."""
 
-    def __init__(self, standing: Standing, mailbox: Mailbox) -> None:
+    def __init__(self, standing: Standing, mailbox: Mailbox, own: bytes, counters: Counters | None = None) -> None:
         self._standing = standing
         self._mailbox = mailbox
+        self._own = own
+        self._counters = counters or Counters()
         self._blocks: OrderedDict[int, str] = OrderedDict()  # height → block hash
         self._waiting = 0
         self._next_block = asyncio.Event()
@@ -46,9 +54,11 @@ class StorageTests:
         come.set()
 
     async def answer(self, origin: Origin, parts: Sequence[bytes]) -> list[bytes]:
-        """Handle the parts [height, 32-byte hash] of a test; the reply is `OK` and the data, or one word."""
+        """Handle [challenge] or [height, 32-byte hash]; the reply is `OK` and the proof or data, or one word."""
+        if len(parts) == 1:
+            return self._prove(origin, parts[0])
         if len(parts) != 2:
-            return [b"invalid parameters"]
+            return _INVALID
         tester = self._standing.nodes.by_x25519.get(origin.key)
         if tester is None:
             return [b"invalid pubkey"]
@@ -61,21 +71,38 @@ class StorageTests:
         self._waiting += 1
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._answer(int(parts[0]), tester.ed25519, b64encode(parts[1]).decode().rstrip("="))
+                return await self._answer(int(parts[0]), tester, b64encode(parts[1]).decode().rstrip("="))
         except (TimeoutError, MailboxError):
             return _OTHER
         finally:
             self._waiting -= 1
 
-    async def _answer(self, height: int, tester: bytes, text: str) -> list[bytes]:
-        if not any(node.ed25519 == tester for node in self._standing.others):
-            return [b"wrong request"]  # at any height
+    def _prove(self, origin: Origin, challenge: bytes) -> list[bytes]:
+        try:
+            asked = Challenge.decode(challenge)
+        except ParseError:
+            return _INVALID
+        if not self._standing.owns(asked.account) or not self._is_member(origin.key):
+            return _WRONG
+        try:
+            found = self._mailbox.find(asked.account, asked.namespace, asked.hash)
+        except MailboxError:
+            return _OTHER
+        self._counters.storage_tests_answered += 1
+        return _OTHER if found is None else [b"OK", asked.proof(origin.key, self._own, found.data)]
+
+    def _is_member(self, x25519: bytes) -> bool:
+        return any(node.x25519 == x25519 for node in self._standing.others)
+
+    async def _answer(self, height: int, tester: NodeRecord, text: str) -> list[bytes]:
+        if not self._is_member(tester.x25519):
+            return _WRONG  # at any height
         while height > self._standing.nodes.height:
             await self._next_block.wait()
         members = sorted(self._standing.nodes.swarm(self._standing.swarm_id), key=lambda node: node.legacy)
         pair = pair_at(len(members), self._blocks.get(height, ""))
-        if pair is None or [members[i].ed25519 for i in pair] != [tester, self._standing.ed25519]:
-            return [b"wrong request"]
+        if pair is None or [members[i].ed25519 for i in pair] != [tester.ed25519, self._standing.ed25519]:
+            return _WRONG
         while True:
             data = await self._mailbox.find_data(text)
             if data is not None:

@@ -16,11 +16,12 @@ from typing import Final
 
 import apsw
 
-from ramson.node.mailbox import statements, tokens
+from ramson.node.mailbox import sampling, statements, tokens
 from ramson.node.mailbox.copies import rows
 from ramson.node.mailbox.digests import Digests
 from ramson.node.mailbox.errors import explain
 from ramson.node.mailbox.member_view import MemberView
+from ramson.node.mailbox.sampling import Sample
 from ramson.node.mailbox.schema import open_reader, open_writer
 from ramson.node.mailbox.values import (
     ExpireMode,
@@ -246,6 +247,30 @@ class Mailbox:
         No index helps: it reads one through on the disk's thread, about half a second for millions of messages.
         """
         return await self._writer.submit(partial(statements.find_data, text=text), heavy=True)
+
+    def newest(self) -> int:
+        """Return the id of the message that came last: a mark for `pick`.  Raises MailboxError."""
+        try:
+            return sampling.newest(self._reader)
+        except apsw.Error as error:
+            raise explain(error) from error
+
+    def pick(self, share: float, until: int, alive_at: int) -> Sample | None:
+        """Return a message that came up to the mark `until` and expires after `alive_at` (ms).
+
+        `share` (0…1) draws which.  Raises MailboxError.
+        """
+        try:
+            return sampling.pick(self._reader, share, until, alive_at)
+        except apsw.Error as error:
+            raise explain(error) from error
+
+    def find(self, account: bytes, namespace: int, text: str) -> Sample | None:
+        """Return the message with this hash.  Raises MailboxError."""
+        try:
+            return sampling.find(self._reader, account, namespace, text)
+        except apsw.Error as error:
+            raise explain(error) from error
 
     async def sweep(self, now: int) -> int:
         """Delete everything that had expired at `now` (ms); return how many messages that were.
