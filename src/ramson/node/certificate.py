@@ -11,11 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
-
 from ramson.node.private_files import check_private, make_private_directory, write_private
 from ramson.world import Certificate
 
@@ -27,6 +22,12 @@ KEY_BITS: Final = 2048
 
 def create(now: int) -> Certificate:
     """Make a certificate that is valid from `now` (ms).  The key comes from the system's randomness."""
+    # Imported where they are needed, once in a node's life: they take 3 MiB.
+    from cryptography import x509  # noqa: PLC0415 - as said
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - as said
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - as said
+    from cryptography.x509.oid import NameOID  # noqa: PLC0415 - as said
+
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     name = x509.Name(
         [

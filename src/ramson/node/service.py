@@ -164,11 +164,15 @@ class Service:
             return _FAILED.omq_parts()
         if isinstance(admitted, Outcome):
             return admitted.omq_parts()
-        return _parts(_guarded(self._report(admitted, now, encoding), request))
+        return self._report(admitted, now, encoding)
 
-    async def _report(self, request: AccountRequest, now: int, encoding: Encoding) -> Outcome:
-        report = await self._member.carry_out(request, now)
-        return replies.success(report.fields(), encoding)
+    async def _report(self, request: AccountRequest, now: int, encoding: Encoding) -> list[bytes]:
+        try:
+            report = await self._member.carry_out(request, now)
+            return [replies.encode(report.fields(), encoding)]
+        except Exception:
+            log.exception(_UNEXPECTED, request.method.name)
+            return _FAILED.omq_parts()
 
     # ---- methods that only read
 

@@ -23,6 +23,7 @@ class Standing:
         self._registry = registry
         self.ed25519 = ed25519
         self._judged: tuple[NodeList, tuple[str, ...]] | None = None
+        self._others: tuple[NodeList, tuple[NodeRecord, ...]] | None = None
 
     @property
     def nodes(self) -> NodeList:
@@ -38,7 +39,11 @@ class Standing:
     @property
     def others(self) -> tuple[NodeRecord, ...]:
         """The other members of this node's swarm."""
-        return tuple(node for node in self.nodes.swarm(self.swarm_id) if node.ed25519 != self.ed25519)
+        nodes = self.nodes
+        if self._others is None or self._others[0] is not nodes:
+            members = nodes.swarm(self.swarm_id)
+            self._others = nodes, tuple(node for node in members if node.ed25519 != self.ed25519)
+        return self._others[1]
 
     def owns(self, account: bytes) -> bool:
         """Tell whether an account (33 bytes) belongs to this node's swarm."""

@@ -75,7 +75,7 @@ class SwarmRequests:
                 body = bt.encode(sent.to_bt())
                 answers.extend(self._send(peer, sent.method.name, body) for peer in peers)
             own = await self._member.carry_out(admitted, self._clock.now())
-            if answers:
+            if not all(answer.done() for answer in answers):
                 left = deadline - asyncio.get_running_loop().time()
                 await asyncio.wait(answers, timeout=max(left, 0))
         finally:

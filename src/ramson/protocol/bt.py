@@ -129,7 +129,10 @@ def _integer(digits: bytes) -> int:
 
 
 def _write(value: Any, out: list[bytes], depth: int) -> None:
-    if isinstance(value, int):  # bool included: %d writes True as 1
+    if value.__class__ is bytes:  # most values are; the rest of the line is longer
+        out.append(b"%d:" % len(value))
+        out.append(value)
+    elif isinstance(value, int):  # bool included: %d writes True as 1
         if not MIN_INT <= value <= MAX_INT:
             raise LocalError("bencode: an integer must fit 64 bits")
         out.append(b"i%de" % value)
@@ -142,7 +145,7 @@ def _write(value: Any, out: list[bytes], depth: int) -> None:
         out.append(bytes(value))
     elif depth == 0:
         raise LocalError("bencode: nested too deeply")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, (dict, Mapping)):  # a dict first: asking Mapping takes a while
         out.append(b"d")
         fields = {key.encode() if isinstance(key, str) else key: item for key, item in value.items()}
         if len(fields) != len(value) or not all(isinstance(key, bytes) for key in fields):

@@ -12,8 +12,7 @@ import msgspec
 from ramson.errors import LocalError, RemoteError
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):  # a key of look-ups made for every message: structs hash quickly
     """A host (name or address) and a TCP port."""
 
     host: str

@@ -25,6 +25,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import iscoroutine
 from typing import Protocol, cast
 
 from ramson.errors import ParseError
@@ -86,7 +87,7 @@ class FrameTransport(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would double the cost of making one
 class _Pending:
     name: str
     route: Hashable
@@ -243,7 +244,9 @@ class OmqEngine:
             logger.error("handler of %s failed: %s", call.name, describe(error))  # noqa: TRY400 - no traceback
 
     def _await(self, origin: Origin, call: omq.Call, answer: Awaitable[Reply], category: str, size: int) -> None:
-        task = asyncio.ensure_future(answer)
+        # what `ensure_future` finds out about its argument takes as long as making a task of a coroutine
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(answer) if iscoroutine(answer) else asyncio.ensure_future(answer)
         self._tasks.add(task)
         self._places[category] += 1
         self._held += size

@@ -11,20 +11,20 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from ramson.errors import RemoteError
 from ramson.world.http import Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class PeerAddress:
+class PeerAddress(msgspec.Struct, frozen=True):  # a key of look-ups made for every message: structs hash quickly
     """Where a node's OxenMQ listener is, and the X25519 key it must have."""
 
     endpoint: Endpoint
     x25519: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Who sent a message: its X25519 key (32 bytes), its address if known, and the way back to it."""
 
     key: bytes

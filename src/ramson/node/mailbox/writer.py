@@ -1,9 +1,12 @@
 """The one writer of the mailbox: everything that waits becomes one transaction.
 
 Theory of operation.  A transaction costs one fsync however much it holds, so operations that arrive while
-the disk is busy are gathered and committed together.  The statements of light operations run on the
-event loop (tens of microseconds each, into SQLite's memory); only COMMIT, which waits for the disk, goes
-to `Disk`.  Running every statement on the disk's thread was measured to be slower: SQLite gives the
+the disk is busy are gathered and committed together.  A disk that is quicker than operations come would
+still commit each of them alone, with two changes of threads: so for a moment after several came at once, a
+group waits a little for company.  An operation that comes alone never waits.
+
+The statements of light operations run on the event loop (tens of microseconds each, into SQLite's memory);
+only COMMIT, which waits for the disk, goes to `Disk`.  Running every statement on the disk's thread was measured to be slower: SQLite gives the
 interpreter lock back at each statement, and a busy event loop takes up to 5 ms to hand it over again.
 Heavy operations (sweeps, hand-overs) go to the disk as a whole.
 
@@ -34,6 +37,8 @@ from ramson.world import Clock, Disk
 T = TypeVar("T")
 
 MAX_GROUP: Final = 256  # operations in one transaction
+GATHER_SECONDS: Final = 0.002  # how long a group waits for company when there is likely to be some
+CROWDED_SECONDS: Final = 0.05  # how long after several came at once
 SLOW_SECONDS: Final = 2.0  # a transaction that takes longer is worth a line in the log
 
 log = logging.getLogger(__name__)
@@ -68,6 +73,7 @@ class Writer:
         self._page_size = int(db.pragma("page_size"))
         self._waiting: deque[_Operation] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._crowded_until = 0.0  # until then others are likely to come
         self._refusal = ""  # why nothing more is taken
 
     def submit(self, work: Callable[[apsw.Connection], T], *, adds: int = 0, heavy: bool = False) -> asyncio.Future[T]:
@@ -110,10 +116,15 @@ class Writer:
         group: list[_Operation] = []
         try:
             while self._waiting:
+                if self._crowded_until > self._clock.monotonic():
+                    await asyncio.sleep(GATHER_SECONDS)
                 group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_GROUP))]
                 began = self._clock.monotonic()
                 await self._write(group)
-                took = self._clock.monotonic() - began
+                ended = self._clock.monotonic()
+                if len(group) > 1 or len(self._waiting) > 1:
+                    self._crowded_until = ended + CROWDED_SECONDS
+                took = ended - began
                 if took > SLOW_SECONDS:
                     log.warning("slow mailbox disk: a write took %.0f ms, operations=%d", took * 1000, len(group))
         except BaseException:

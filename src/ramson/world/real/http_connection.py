@@ -30,6 +30,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
@@ -70,6 +71,7 @@ class Server(Protocol):
 
     handler: HttpHandler
     limits: HttpLimits
+    loop: asyncio.AbstractEventLoop
     heads: dict[int, str]
     ticks: Ticks
     held: int
@@ -368,7 +370,13 @@ class Connection(asyncio.BufferedProtocol):
                 try:
                     answer = self._server.handler(cast("HttpRequest", turn.request))
                     if not isinstance(answer, HttpResponse):
-                        self._await(turn, asyncio.ensure_future(answer))
+                        # what `ensure_future` finds out about its argument takes as long as making the task
+                        self._await(
+                            turn,
+                            self._server.loop.create_task(answer)
+                            if iscoroutine(answer)
+                            else asyncio.ensure_future(answer),
+                        )
                         return
                     reply = answer
                 except Exception as error:  # noqa: BLE001 - a handler's fault must not stop the listener

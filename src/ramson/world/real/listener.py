@@ -44,7 +44,7 @@ class HttpListener:
         self.answers: set[asyncio.Future[HttpResponse]] = set()
         self._socket = sock
         self._tls = tls
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
         self._opening: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,8 +52,8 @@ class HttpListener:
         self._empty = asyncio.Event()
         host, port = sock.getsockname()[:2]
         self._endpoint = Endpoint(host, port)
-        self._loop.add_reader(sock.fileno(), self._accept)
-        self._timer = self._loop.call_later(self.ticks.interval, self._tick)
+        self.loop.add_reader(sock.fileno(), self._accept)
+        self._timer = self.loop.call_later(self.ticks.interval, self._tick)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -70,7 +70,7 @@ class HttpListener:
         if self._closing:
             return
         self._closing = True
-        self._loop.remove_reader(self._socket.fileno())
+        self.loop.remove_reader(self._socket.fileno())
         self._socket.close()
         for task in self._tasks:
             task.cancel()
@@ -128,8 +128,8 @@ class HttpListener:
                 if error.errno not in _EXHAUSTED:
                     continue  # the client gave up while it waited to be accepted
                 logger.warning("no more connections can be accepted for now: %s", error.strerror)
-                self._loop.remove_reader(self._socket.fileno())
-                self._loop.call_later(self.ticks.interval, self._accept_again)
+                self.loop.remove_reader(self._socket.fileno())
+                self.loop.call_later(self.ticks.interval, self._accept_again)
                 return
             sock.setblocking(False)
             if self.connections >= self.limits.max_connections and not self._make_room():
@@ -138,13 +138,13 @@ class HttpListener:
             peer = address[0].removeprefix("::ffff:")
             connection = Connection(self, peer)
             self._opening.add(connection)
-            task = self._loop.create_task(self._open(sock, connection))
+            task = self.loop.create_task(self._open(sock, connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _accept_again(self) -> None:
         if not self._closing:
-            self._loop.add_reader(self._socket.fileno(), self._accept)
+            self.loop.add_reader(self._socket.fileno(), self._accept)
 
     def _make_room(self) -> bool:
         """Drop the connection that has been idle for longest; False when none is idle."""
@@ -157,7 +157,7 @@ class HttpListener:
 
     async def _open(self, sock: socket.socket, connection: Connection) -> None:
         try:
-            await self._loop.connect_accepted_socket(
+            await self.loop.connect_accepted_socket(
                 lambda: connection,
                 sock,
                 ssl=self._tls,
@@ -177,7 +177,7 @@ class HttpListener:
         now = ticks.now
         for connection in [c for c in self._connections if c.deadline <= now]:
             connection.expire()
-        self._timer = self._loop.call_later(ticks.interval, self._tick)
+        self._timer = self.loop.call_later(ticks.interval, self._tick)
 
 
 async def listen(

@@ -7,8 +7,8 @@ Theory of operation
 -------------------
 The event loop watches each socket's descriptor.  ZeroMQ signals it when the socket's state *changes*, not
 while it is readable, and any call on the socket may swallow the signal.  So a signal means "read until
-nothing is left", and after anything was sent the socket is asked whether it has become readable; if so it is
-read on the next turn of the loop.  Reading stops after a batch, to let others have the loop, and goes on then.
+nothing is left", and after anything was sent the socket is looked at once more on the next turn of the loop.
+Reading stops after a batch, to let others have the loop, and goes on at its next turn.
 pyzmq's multipart calls and its exception for "nothing there" cost several times what the frames do, so frames
 are moved one by one, and the socket is asked before it is read.
 
@@ -99,12 +99,9 @@ class Watched:
         return True
 
     def look(self) -> None:
-        """See to it that what has come is read, for any call may have swallowed the signal of its coming."""
-        if self._next_turn is None and not self._closed and self._is_readable():
+        """Read what has come on the loop's next turn, whatever the descriptor says."""
+        if self._next_turn is None and not self._closed:
             self._next_turn = self._loop.call_soon(self._read)
-
-    def _is_readable(self) -> bool:
-        return bool(cast("int", self.socket.get(_EVENTS)) & _READABLE)
 
     def _read(self) -> None:
         if self._next_turn is not None:
@@ -125,7 +122,7 @@ class Watched:
 
     def _receive(self) -> list[zmq.Frame]:
         """Return the frames of the next message; none when nothing has come."""
-        if not self._is_readable():
+        if not cast("int", self.socket.get(_EVENTS)) & _READABLE:
             return []
         receive = self.socket.recv
         frame = receive(_LAST, copy=False)
@@ -148,6 +145,7 @@ class Watched:
 class _Dialled:
     """An outgoing connection; `unanswered` counts bytes sent since anything came back."""
 
+    origin: Origin
     watched: Watched
     last_used: float
     unanswered: int = 0
@@ -194,7 +192,10 @@ class ZmqTransport:
 
     def connect(self, peer: PeerAddress) -> Hashable:
         """Return the route to `peer`, beginning to connect if there is none."""
-        if peer not in self._dialled and not self._stopped:
+        dialled = self._dialled.get(peer)
+        if dialled is not None:
+            return dialled.origin.route
+        if not self._stopped:
             try:
                 self._dial(peer)
             except zmq.ZMQError as error:  # an address or key that cannot be, or no socket left
@@ -305,7 +306,7 @@ class ZmqTransport:
                 dialled.unanswered = 0
             self._receiver.frames_received(origin, [frame.bytes for frame in frames])
 
-        self._dialled[peer] = _Dialled(Watched(socket, take), self._loop.time())
+        self._dialled[peer] = _Dialled(origin, Watched(socket, take), self._loop.time())
 
     def _send_out(self, peer: PeerAddress, frames: Sequence[bytes]) -> bool:
         dialled = self._dialled.get(peer)
