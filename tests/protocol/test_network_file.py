@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ramson.errors import ParseError
 from ramson.protocol import network_file
+from ramson.protocol.file_server import FileServer
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState, Seed
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.swarms import UNASSIGNED
@@ -38,6 +39,7 @@ NETWORK = NetworkFile(
     height=77,
     block_hash="ab" * 32,
     ons={"name_hash": "cd" * 32, "result": {"nonce": "00"}},
+    file_server=FileServer("http://127.0.7.202:8080", bytes(range(32)), ranges=True),
 )
 DOCUMENT = json.loads(network_file.encode(NETWORK))
 
@@ -168,3 +170,21 @@ def test_fuzz(name, node_name, value, node_value):
         except ParseError:
             continue
         assert network_file.parse(network_file.encode(network)) == network
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        [],
+        {},
+        {"url": "http://host"},
+        {"pubkey": "00" * 32},
+        {"url": "ftp://host", "pubkey": "00" * 32},
+        {"url": "http://host/path", "pubkey": "00" * 32},
+        {"url": "http://host", "pubkey": "00" * 31},
+        {"url": "http://host", "pubkey": "00" * 32, "ranges": 1},
+    ],
+)
+def test_a_file_server_that_cannot_be_used_is_refused(entry):
+    with pytest.raises(ParseError):
+        network_file.parse(json.dumps(DOCUMENT | {"file_server": entry}).encode())

@@ -1,6 +1,6 @@
 """Which network to join: its seeds, how they prove themselves, and how varied a path has to be.
 
-Constants and frozen values only.  Spec: bootstrap-and-paths.md §2.1, §2.2 *Minimum*, §2.3.
+Constants and frozen values only.  Spec: bootstrap-and-paths.md §2.1, §2.2 *Minimum*, §2.3; files-and-push.md §7.2.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ramson.errors import LocalError
+from ramson.protocol.file_server import OFFICIAL, FileServer
 from ramson.protocol.network_file import NetworkFile, NodeState
 from ramson.protocol.nodes import NodeRecord
 from ramson.world import Endpoint, Tls
@@ -73,6 +74,7 @@ class NetworkProfile:
 
     `diversity` is the IPv4 prefix length within which the hops of a path must differ (None: no rule), `min_pool` the
     number of nodes and of subnets below which no path is built.  `bundled` nodes are used when no seed answers.
+    `file_server` is where this network's clients put files, and what URLs that name no server's key mean.
     """
 
     name: str
@@ -81,6 +83,7 @@ class NetworkProfile:
     diversity: int | None = 24
     min_pool: int = PUBLIC_MIN_POOL
     bundled: tuple[NodeRecord, ...] = ()
+    file_server: FileServer | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -106,6 +109,7 @@ class NetworkProfile:
             diversity=file.diversity or None,
             min_pool=PRIVATE_MIN_POOL,
             bundled=() if seeds else nodes,
+            file_server=file.file_server,
         )
 
 
@@ -116,5 +120,11 @@ MAINNET = NetworkProfile(
         SeedUrl.pinned("https://seed2.getsession.org:4443/json_rpc", "ZuUxe4wopBR83Yy5fePPNX0c00BnkQCu/49oapFpB0k="),
         SeedUrl.pinned("https://seed3.getsession.org:4443/json_rpc", "4xe+8k1NjxerVTjUsWlZJNKt3PA7Y31pUls2tHYippA="),
     ),
+    file_server=OFFICIAL,
 )
-TESTNET = NetworkProfile(name="testnet", seeds=(SeedUrl("http://seed2.getsession.org:38157/json_rpc"),), testnet=True)
+TESTNET = NetworkProfile(
+    name="testnet",
+    seeds=(SeedUrl("http://seed2.getsession.org:38157/json_rpc"),),
+    testnet=True,
+    file_server=OFFICIAL,  # spec gap: no other is known, and the test network's nodes reach it as well
+)

@@ -2,7 +2,7 @@
 
 Devnets write it, file registries and clients of closed networks read it.  It holds public keys only, except
 for `phantom` nodes, which exist to be impersonated by tests.  Spec: the conformance suite's README;
-`seeds` and `diversity` (and `height`, `block_hash`) are ours.
+`seeds`, `diversity` and `file_server` (and `height`, `block_hash`) are ours.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from ramson.errors import ParseError
 from ramson.protocol import strict_json
+from ramson.protocol.file_server import BadServerUrl, FileServer
 from ramson.protocol.nodes import NodeList, NodeRecord
 
 MAX_SIZE: Final = 16 * 1024 * 1024
@@ -61,6 +62,7 @@ class NetworkFile:
 
     `ons` is the name the daemon knows: `{"name_hash": hex, "result": {…}}`.  `diversity` is the IPv4 prefix
     length within which no two hops of a path may lie: 24 as on the public network, 32 when nodes share a /24.
+    `file_server` is the one that clients of this network use: `{"url": …, "pubkey": X25519 in hex, "ranges": bool}`.
     """
 
     nodes: tuple[NetworkNode, ...]
@@ -71,6 +73,7 @@ class NetworkFile:
     height: int = 1
     block_hash: str = ""
     ons: Mapping[str, Any] | None = None
+    file_server: FileServer | None = None
 
     def node_list(self) -> NodeList:
         """Return the nodes as a registry would list them: all, the dead and the phantoms too."""
@@ -97,6 +100,7 @@ def parse(data: bytes) -> NetworkFile:
         height=_bounded(document, "height", 2**63 - 1, 1),
         block_hash=_get(document, "block_hash", str, ""),
         ons=_get(document, "ons", dict, None),
+        file_server=_file_server(_get(document, "file_server", dict, None)),
     )
 
 
@@ -113,6 +117,9 @@ def encode(network: NetworkFile) -> bytes:
     }
     if network.ons is not None:
         document["ons"] = network.ons
+    if network.file_server is not None:
+        server = network.file_server
+        document["file_server"] = {"url": server.url, "pubkey": server.x25519.hex(), "ranges": server.ranges}
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
@@ -178,6 +185,16 @@ def _seed(document: Mapping[str, Any]) -> Seed:
 
 def _seed_document(seed: Seed) -> dict[str, str]:
     return {"url": seed.url} | ({"pin": b64encode(seed.pin).decode()} if seed.pin is not None else {})
+
+
+def _file_server(document: Mapping[str, Any] | None) -> FileServer | None:
+    if document is None:
+        return None
+    key, ranges = _key(document, "pubkey"), _get(document, "ranges", bool, default=False)
+    try:
+        return FileServer(_get(document, "url", str), key, ranges=ranges)
+    except BadServerUrl:
+        raise ParseError("network file: the `url` of the file server is not http[s]://host[:port]") from None
 
 
 _REQUIRED: Final = object()
