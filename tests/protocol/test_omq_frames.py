@@ -70,15 +70,11 @@ def test_refusals_without_a_tag():
     [
         [],
         [b""],
-        [b"ping"],
-        [b".ping"],
-        [b"sn."],
         [b"sn.p ing"],
         [b"sn.ping\n"],
         [b"sn.\xc3\xa9"],
         [b"sn.\x00"],
-        [b"a" * 51 + b".b"],
-        [b"a." + b"b" * 201],
+        [b"a." + b"b" * 250],
         [b"sn.ping", b"t" * 256],
         [b"REPLY"],
         [b"REPLY", b"t" * 256],
@@ -92,6 +88,13 @@ def test_refusals_without_a_tag():
 def test_malformed(parts):
     with pytest.raises(ParseError):
         omq.parse(parts)
+
+
+@pytest.mark.parametrize("name", ["ping", ".ping", "sn.", ".", "a" * 51 + ".b", "a." + "b" * 201])
+def test_names_that_nothing_can_have_are_answered(name):
+    call = omq.parse([name.encode(), TAG], lambda _name: False)
+    assert call == omq.Call(name, None, (TAG,))
+    assert omq.unknown_command(call) == [b"UNKNOWNCOMMAND", name.encode()]
 
 
 def test_limits_are_inclusive():

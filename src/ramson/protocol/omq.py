@@ -84,6 +84,7 @@ _REFUSALS = {code.value: code for code in RefusalCode}
 def parse(parts: Sequence[bytes], expects_reply: Callable[[str], bool] = lambda _name: True) -> Message:
     """Read one message, without the routing id.
 
+    A call's name may lack its dot or be too long: nothing is registered under it, and the caller wants to hear that.
     `expects_reply` tells whether the part after a command's name is a tag.  Raises ParseError.
     """
     if not parts:
@@ -106,7 +107,7 @@ def parse(parts: Sequence[bytes], expects_reply: Callable[[str], bool] = lambda 
     if code is not None:
         return _refusal(code, rest)
 
-    name = _name(head)
+    name = _visible(head)
     if not expects_reply(name):
         return Call(name, None, rest)
     if not rest:
@@ -165,12 +166,16 @@ def _tag(tag: bytes) -> bytes:
     return tag
 
 
-@lru_cache(256)
 def _name(raw: bytes) -> str:
     category, dot, method = raw.partition(b".")
     if not (category and dot and method) or len(category) > MAX_CATEGORY or len(method) > MAX_COMMAND:
         raise ParseError("omq: not a `category.name` of acceptable length")
-    if not raw.isascii() or not raw.decode("ascii").isprintable() or b" " in raw:
+    return _visible(raw)
+
+
+@lru_cache(256)
+def _visible(raw: bytes) -> str:
+    if not raw or not raw.isascii() or not raw.decode("ascii").isprintable() or b" " in raw:
         raise ParseError("omq: the command's name has characters other than visible ASCII")
     return raw.decode("ascii")
 
