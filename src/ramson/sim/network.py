@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ramson.errors import LocalError
@@ -23,7 +25,7 @@ from ramson.protocol.nodes import NodeRecord
 from ramson.registry import FileRegistry, SeedService
 from ramson.world import Certificate, Endpoint, World
 from ramson.world.pins import pin_of
-from ramson.world.simulated import Simulation
+from ramson.world.simulated import SimulatedFiles, Simulation
 
 HTTPS_PORT, OMQ_PORT, SEED_PORT = 22021, 22020, 4443  # as on the public network
 SEED_ADDRESS = "10.1.0.1"
@@ -40,16 +42,21 @@ def shared_certificate() -> Certificate:
 class SimulatedNetwork:
     """`nodes` service nodes dealt evenly over `swarms` swarms, and a seed, as hosts of `simulation`.
 
-    The nodes keep their databases under `directory`, one folder a node.  They start with the run.
+    The nodes keep their databases under `directory`, one folder a node.  They start with the run.  All go by `file`
+    until they are told of another list, each at its own moment (`announce`).
     """
 
     def __init__(self, simulation: Simulation, directory: Path, *, nodes: int = 12, swarms: int = 3) -> None:
         if not 1 <= swarms <= nodes <= MAX_NODES:
             raise LocalError(f"{nodes} nodes cannot form {swarms} swarms", remedy="have a node for every swarm")
         self._simulation = simulation
-        self._directory = directory
+        self._homes = [directory / f"n{i}" for i in range(nodes)]
+        self._lives = [0] * nodes
+        self._registries: dict[int, FileRegistry] = {}  # of nodes that are up
         self._up = [asyncio.Event() for _ in range(nodes)]
         self._keys = [NodeKeys.generate(simulation.world(_node_address(i)).entropy) for i in range(nodes)]
+        self.node_types: list[type[Node]] = [Node] * nodes  # what a node becomes at its next start
+        self.nodes: dict[int, Node] = {}  # those that are up, or were when they were killed
         pin = pin_of(shared_certificate())
         self.file = NetworkFile(
             nodes=tuple(
@@ -60,6 +67,8 @@ class SimulatedNetwork:
             ),
             seeds=(Seed(f"https://{SEED_ADDRESS}:{SEED_PORT}/json_rpc", pin),),
         )
+        self._known = [self.file] * nodes
+        self._registries: dict[int, FileRegistry] = {}
         self.profile = NetworkProfile.from_file(self.file, name="simulated")
         simulation.host(SEED_ADDRESS).start(self._run_seed)
         for i in range(nodes):
@@ -87,9 +96,45 @@ class SimulatedNetwork:
         self._simulation.crash(_node_address(number))
         self._up[number].clear()
 
+    def interrupt(self, number: int, files: SimulatedFiles, *, power: bool) -> None:
+        """End a node's process in the middle of what its disk is doing; with `power` its machine goes down too.
+
+        Its database is then in the state that `files` would leave it in, in a new folder.
+        """
+        host = self._simulation.host(_node_address(number))
+        self._lives[number] += 1
+        found = self._homes[number].with_name(f"n{number}.{self._lives[number]}")
+        files.interrupt(self._homes[number], found, host.work_begun(), power=power)
+        self._homes[number] = found
+        self.kill(number)
+
     def restart(self, number: int) -> None:
         """Start a killed node again, on the same database."""
         self._simulation.restart(_node_address(number))
+
+    def announce(self, file: NetworkFile, number: int) -> None:
+        """Let a node learn of a new list, at once or, when it is down, at its start."""
+        self._known[number] = file
+        if (registry := self._registries.get(number)) is not None:
+            registry.replace(file)
+
+    def home(self, number: int) -> Path:
+        """Return the folder in which a node keeps its database now."""
+        return self._homes[number]
+
+    def rearrange(self, swarms: Sequence[int], *, unaware: Collection[int] = ()) -> None:
+        """Put node i into the swarm `swarms[i]`, from this instant, at a new block.
+
+        All learn of it but the nodes in `unaware`, which go on with the list they have until the next change.
+        """
+        nodes = tuple(
+            replace(node, record=replace(node.record, swarm_id=swarm_id))
+            for node, swarm_id in zip(self.file.nodes, swarms, strict=True)
+        )
+        self.file = replace(self.file, nodes=nodes, height=self.file.height + 1)
+        for number, registry in self._registries.items():
+            if number not in unaware:
+                registry.replace(self.file)
 
     def address(self, number: int) -> str:
         """Return a node's address."""
@@ -105,11 +150,11 @@ class SimulatedNetwork:
         config = NodeConfig(
             https=Endpoint(address, HTTPS_PORT),
             omq=Endpoint(address, OMQ_PORT),
-            data_dir=self._directory / f"n{number}",
+            data_dir=self._homes[number],
             testnet=self.file.testnet,
             allow_private_relay=True,
         )
-        registry = FileRegistry(self.file, entropy=world.entropy)
+        registry = self._registries[number] = FileRegistry(self._known[number], entropy=world.entropy)
         async with Node(world, self._keys[number], shared_certificate(), config, registry):
             self._up[number].set()
             await asyncio.Event().wait()

@@ -3,6 +3,7 @@
 See `simulation` for how it works and docs/simulation.md for what is modelled and what is not.
 """
 
+from ramson.world.simulated.files import SimulatedFiles
 from ramson.world.simulated.host import Host, HostDown
 from ramson.world.simulated.loop import Deadlock, OutsideSimulation, TimeLimit
 from ramson.world.simulated.model import CALM, ROUGH, Model
@@ -17,6 +18,7 @@ __all__ = [
     "HostFailed",
     "Model",
     "OutsideSimulation",
+    "SimulatedFiles",
     "Simulation",
     "TimeLimit",
     "UnhandledError",

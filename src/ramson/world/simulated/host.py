@@ -38,7 +38,7 @@ class HostDown(LocalError):
 
 
 class SimulatedClock:
-    """A host's clock: wall time with a skew, and the loop's time."""
+    """A host's clock: wall time with a skew and a drift, and the loop's time."""
 
     def __init__(self, fabric: Fabric, host: Host) -> None:
         self._fabric = fabric
@@ -46,7 +46,7 @@ class SimulatedClock:
 
     def now(self) -> int:
         """Return Unix milliseconds as this host believes them."""
-        return self._fabric.epoch_ms + int(self._fabric.loop.time() * 1000) + self._host.skew_ms
+        return self._fabric.epoch_ms + int(self._fabric.loop.time() * self._host.pace * 1000) + self._host.skew_ms
 
     def monotonic(self) -> float:
         """Return virtual seconds."""
@@ -64,7 +64,7 @@ class SimulatedDisk:
         self._fabric = life.fabric
         self._free_at = 0.0
         self._closed = False
-        self._pending: dict[asyncio.Future[Any], asyncio.TimerHandle] = {}
+        self._pending: dict[asyncio.Future[Any], tuple[Callable[[], Any], asyncio.TimerHandle]] = {}
 
     async def run(self, work: Callable[[], T]) -> T:
         """Wait for the disk, run `work`, and return what it returns or raise what it raises."""
@@ -84,9 +84,13 @@ class SimulatedDisk:
             await self._after(0.0, lambda: None)
             self._life.mortals.remove(self)
 
+    def begun(self) -> Callable[[], Any] | None:
+        """Return the piece of work that the disk is doing now."""
+        return next((work for work, _ in self._pending.values()), None)
+
     def lose(self) -> None:
         """Forget what is not done yet: the host crashed."""
-        for done, handle in self._pending.items():
+        for done, (_, handle) in self._pending.items():
             handle.cancel()
             self._fabric.fault("disk-work-lost", self._life.host.address)
             done.cancel()
@@ -97,7 +101,8 @@ class SimulatedDisk:
         loop = self._fabric.loop
         self._free_at = max(self._free_at, loop.time()) + max(seconds, IN_ORDER)
         done: asyncio.Future[T] = loop.create_future()
-        self._pending[done] = loop.call_at(self._free_at, self._perform, work, done)
+        self._pending[done] = work, loop.call_at(self._free_at, self._perform, work, done)
+        self._life.host.notice_work()
         return done
 
     def _perform(self, work: Callable[[], T], done: asyncio.Future[T]) -> None:
@@ -185,7 +190,9 @@ class Host:
         self.address = address
         self.region = fabric.model.region(fabric.generator(f"region/{address}"))
         self.skew_ms = 0
+        self.pace = 1.0  # seconds its wall clock goes on in one second
         self.disk_factor = 1.0
+        self._work_noticed: asyncio.Future[None] | None = None
         self._program: Program | None = None
         self._main: asyncio.Task[None] | None = None
         self._lives = 1
@@ -223,6 +230,23 @@ class Host:
         self.fabric.fault("crash", self.address)
         self._main = None
         self.life.crash()
+
+    async def busy(self) -> None:
+        """Wait until a disk of this host is given work; it is in the middle of it then."""
+        if self._work_noticed is None:
+            self._work_noticed = self.fabric.loop.create_future()
+        await asyncio.shield(self._work_noticed)
+
+    def notice_work(self) -> None:
+        """Tell who waits that a disk has been given work."""
+        if self._work_noticed is not None:
+            self._work_noticed.set_result(None)
+            self._work_noticed = None
+
+    def work_begun(self) -> list[Callable[[], Any]]:
+        """Return what its disks are doing now: at most one piece each."""
+        disks = [each for each in self.life.mortals if isinstance(each, SimulatedDisk)]
+        return [work for disk in disks if (work := disk.begun()) is not None]
 
     def restart(self) -> None:
         """Begin a new life, with the same files and the same program, if it had one."""
