@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ramson.errors import LocalError
@@ -52,11 +50,8 @@ class SimulatedNetwork:
         self._simulation = simulation
         self._homes = [directory / f"n{i}" for i in range(nodes)]
         self._lives = [0] * nodes
-        self._registries: dict[int, FileRegistry] = {}  # of nodes that are up
         self._up = [asyncio.Event() for _ in range(nodes)]
         self._keys = [NodeKeys.generate(simulation.world(_node_address(i)).entropy) for i in range(nodes)]
-        self.node_types: list[type[Node]] = [Node] * nodes  # what a node becomes at its next start
-        self.nodes: dict[int, Node] = {}  # those that are up, or were when they were killed
         pin = pin_of(shared_certificate())
         self.file = NetworkFile(
             nodes=tuple(
@@ -121,20 +116,6 @@ class SimulatedNetwork:
     def home(self, number: int) -> Path:
         """Return the folder in which a node keeps its database now."""
         return self._homes[number]
-
-    def rearrange(self, swarms: Sequence[int], *, unaware: Collection[int] = ()) -> None:
-        """Put node i into the swarm `swarms[i]`, from this instant, at a new block.
-
-        All learn of it but the nodes in `unaware`, which go on with the list they have until the next change.
-        """
-        nodes = tuple(
-            replace(node, record=replace(node.record, swarm_id=swarm_id))
-            for node, swarm_id in zip(self.file.nodes, swarms, strict=True)
-        )
-        self.file = replace(self.file, nodes=nodes, height=self.file.height + 1)
-        for number, registry in self._registries.items():
-            if number not in unaware:
-                registry.replace(self.file)
 
     def address(self, number: int) -> str:
         """Return a node's address."""
