@@ -1,7 +1,8 @@
 """The black-box suite for nodes passes against a devnet of the shape that lets no test skip.
 
 Tests marked `quirk` record faults of the server the suite was proven against; `test_quirks_done_better` says which
-of them these nodes do not have.
+of them these nodes do not have.  `conformance_more` is our own continuation: what the specification says and the suite
+does not ask.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from ramson.world import real
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SUITE = Path(__file__).parents[1] / "conformance"
+MORE = Path(__file__).parents[1] / "conformance_more"
 
 # Each of these asserts a fault, so here it has to fail.
 BETTER = {
@@ -32,10 +34,10 @@ BETTER = {
 }
 
 
-async def suite(directory: Path, *arguments: str) -> str:
-    """Run the suite against a fresh devnet and return what pytest printed."""
+async def suite(directory: Path, *arguments: str, tests: Path = SUITE) -> str:
+    """Run a suite against a fresh devnet and return what pytest printed."""
     async with Devnet(real.world(), directory, conformance=True) as devnet:
-        command = [sys.executable, "-m", "pytest", str(SUITE), "-c", str(SUITE / "pytest.ini"), "-q", "-rsf"]
+        command = [sys.executable, "-m", "pytest", str(tests), "-c", str(tests / "pytest.ini"), "-q", "-rsf"]
         command += ["--network", str(devnet.network_path), *arguments]
         finished = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     return finished.stdout
@@ -50,3 +52,8 @@ async def test_quirks_done_better(tmp_path):
     said = await suite(tmp_path, "-m", "quirk")
     failed = set(re.findall(r"^FAILED \S+::(\w+)", said, re.MULTILINE))
     assert failed == BETTER, said[-8000:]
+
+
+async def test_more_pass_and_none_is_skipped(tmp_path):
+    said = await suite(tmp_path, tests=MORE)
+    assert re.search(r"^\d{4} passed in ", said, re.MULTILINE), said[-8000:]
