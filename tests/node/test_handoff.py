@@ -9,6 +9,8 @@ from ramson.node.handoff import HandoffReceiver
 from ramson.node.keys import NodeKeys
 from ramson.node.mailbox import Mailbox, NewMessage
 from ramson.node.standing import Standing
+from ramson.node.swarm.intake import Intake
+from ramson.node.swarm.stats import SwarmLifeStats
 from ramson.protocol import bt
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
@@ -38,7 +40,8 @@ async def mailbox(tmp_path, disk, clock):
 
 @pytest.fixture
 def receiver(standing, mailbox, clock):
-    return HandoffReceiver(standing, mailbox, clock)
+    intake = Intake(standing, mailbox, clock, SwarmLifeStats())
+    return HandoffReceiver(standing, mailbox, clock, intake, patience=0)
 
 
 def entry(clock, data, account=OURS, namespace=0, text=None, expiry=None):
@@ -96,7 +99,7 @@ async def test_what_is_not_what_it_claims_is_dropped_alone(receiver, mailbox, cl
     assert kept(mailbox, account=THEIRS) == []
 
 
-@pytest.mark.parametrize("parts", [[], [b""], [b"\x02le"], [b"\x01le"]])
+@pytest.mark.parametrize("parts", [[], [b""], [b"\x03le"], [b"\x02"], [b"\x02le"], [b"\x02de"], [b"\x01le"]])
 async def test_nothing_and_other_versions_are_acknowledged(receiver, parts):
     assert await receiver.receive(parts) == []
 

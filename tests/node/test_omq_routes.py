@@ -55,6 +55,7 @@ def table(registry, limited):
         ),
         relay=SimpleNamespace(hop=lambda parts: Relayed(421, b"body", {"a": "b"})),
         handoff=SimpleNamespace(receive=receive),
+        repair=SimpleNamespace(answer=lambda origin, parts: receive([origin.key])),
         tests=SimpleNamespace(answer=lambda origin, parts: receive([origin.key])),
         monitor=SimpleNamespace(subscribe=lambda origin, parts: 1 / 0),
         limiter=SimpleNamespace(allow=lambda address: address not in limited),
@@ -69,7 +70,7 @@ async def call(table, name, origin, *parts):
     return reply if reply is None or isinstance(reply, list) else await reply
 
 
-NODE_COMMANDS = ["sn.ping", "sn.data", "sn.storage_cc", "sn.onion_request", "sn.storage_test"]
+NODE_COMMANDS = ["sn.ping", "sn.data", "sn.ramson", "sn.storage_cc", "sn.onion_request", "sn.storage_test"]
 
 
 @pytest.mark.parametrize("name", NODE_COMMANDS)
@@ -119,6 +120,7 @@ def test_there_is_nothing_else(table):
     assert [name for name in table if name.startswith("sn.")] == [
         "sn.ping",
         "sn.data",
+        "sn.ramson",
         "sn.storage_cc",
         "sn.onion_request",
         "sn.storage_test",

@@ -36,6 +36,8 @@ from ramson.node.service import Service
 from ramson.node.standing import Standing
 from ramson.node.storage_audit import StorageAudit
 from ramson.node.storage_test import StorageTests
+from ramson.node.swarm.life import SwarmLife
+from ramson.node.swarm.stats import SwarmLifeStats
 from ramson.registry import Registry
 from ramson.world import Certificate, Endpoint, Listener, Origin, PeerLink, PeerTimeout, World
 
@@ -64,6 +66,7 @@ class Node:
         self._listener: Listener | None = None
         self.standing = Standing(registry, keys.ed25519.public)
         self.counters = Counters()
+        self.swarm_life = SwarmLifeStats()
 
     @property
     def https_endpoint(self) -> Endpoint:
@@ -118,6 +121,15 @@ class Node:
             entropy=world.entropy,
             allow_private=config.allow_private_relay,
         )
+        life = SwarmLife(
+            clock=world.clock,
+            entropy=world.entropy,
+            standing=standing,
+            registry=self._registry,
+            mailbox=mailbox,
+            link=self._the_link,
+        )
+        self.swarm_life = life.stats
         tests = StorageTests(standing, mailbox, self._keys.x25519.public, self.counters)
         pings = IncomingPings(world.clock, standing)
         audit = StorageAudit(
@@ -158,7 +170,8 @@ class Node:
                 standing=standing,
                 service=service,
                 relay=relay,
-                handoff=HandoffReceiver(standing, mailbox, world.clock),
+                handoff=HandoffReceiver(standing, mailbox, world.clock, life.intake),
+                repair=life.answerer,
                 tests=tests,
                 monitor=monitor,
                 limiter=limiter,
@@ -167,6 +180,7 @@ class Node:
             listen=config.omq,
         )
         stack.push_async_callback(self._link.close)
+        stack.callback(tasks.create_task(life.run(), name="swarm life").cancel)
         routes = HttpRoutes(
             service=service,
             relay=relay,

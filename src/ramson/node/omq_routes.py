@@ -20,6 +20,8 @@ from ramson.node.relay import OnionRelay, Relayed
 from ramson.node.service import Service
 from ramson.node.standing import Standing
 from ramson.node.storage_test import StorageTests
+from ramson.node.swarm.peers import COMMAND
+from ramson.node.swarm.repair import Answerer
 from ramson.protocol.omq import RefusalCode
 from ramson.protocol.storage import BY_NAME
 from ramson.world import Command, Origin, Reply
@@ -38,6 +40,7 @@ def commands(
     service: Service,
     relay: OnionRelay,
     handoff: HandoffReceiver,
+    repair: Answerer,
     tests: StorageTests,
     monitor: Monitor,
     limiter: RateLimiter,
@@ -64,6 +67,7 @@ def commands(
     nodes: dict[str, Handler] = {
         "sn.ping": ping,
         "sn.data": lambda _origin, parts: handoff.receive(parts),
+        COMMAND: repair.answer,
         "sn.storage_cc": lambda _origin, parts: service.handle_forwarded(parts),
         "sn.onion_request": onion,
         "sn.storage_test": tests.answer,

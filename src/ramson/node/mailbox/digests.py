@@ -82,15 +82,16 @@ class Digests:
         self._valid.clear()
         self.rolled_back()
 
-    def compute(self, first: int, entries: Iterable[tuple[bytes, int]]) -> None:
-        """Set the buckets of a first byte from all (account, sum) of the database."""
-        sums: dict[int, int] = {}
+    def compute(self, firsts: Iterable[int], entries: Iterable[tuple[bytes, int]]) -> None:
+        """Set the buckets of some first bytes from all (account, sum) of the database that belong to these."""
+        sums: dict[int, dict[int, int]] = {first: {} for first in firsts}
         for account, value in entries:
             if self._owns(account):
                 bucket = bucket_of(account)
-                sums[bucket] = sums.get(bucket, 0) + value
-        self._changes = {bucket: value for bucket, value in self._changes.items() if bucket >> 8 != first}
-        self._computed[first] = sums
+                under = sums[bucket >> 8]
+                under[bucket] = under.get(bucket, 0) + value
+        self._changes = {bucket: value for bucket, value in self._changes.items() if bucket >> 8 not in sums}
+        self._computed |= sums
 
     def change(self, account: bytes, value: int) -> None:
         """Add a value (a row that goes: its negative)."""

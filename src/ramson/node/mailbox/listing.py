@@ -15,6 +15,7 @@ from ramson.node.mailbox.copies import Key, rows
 from ramson.node.mailbox.digests import of_message, of_token
 from ramson.node.mailbox.lattice import State, TokenState
 
+SMALL: Final = 5_000  # rows
 _LAST: Final = b"\xff" * 33
 _BEFORE: Final = Key(b"", 0, "")  # all keys come after it
 
@@ -114,6 +115,15 @@ def proofs(db: apsw.Connection, numbers: Iterable[int]) -> dict[int, bytes]:
         for (body,) in rows(db, "SELECT body FROM proof WHERE id = ?", (number,)):
             found[number] = body
     return found
+
+
+def is_small(db: apsw.Connection) -> bool:
+    """Tell whether everything can be read through in one go."""
+    counts: list[int] = [
+        rows(db, f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT ?)", (SMALL,))[0][0]  # noqa: S608 - constants
+        for table in _TABLES
+    ]
+    return sum(counts) < SMALL
 
 
 def sums(db: apsw.Connection, prefix: bytes) -> Iterable[tuple[bytes, int]]:

@@ -12,12 +12,12 @@ from typing import Final, TypeVar
 
 import apsw
 
-from ramson.node.mailbox import debts, listing, merging, tokens
+from ramson.node.mailbox import copies, debts, listing, merging, tokens
 from ramson.node.mailbox.copies import Key
 from ramson.node.mailbox.debts import Debt, OpenDebt
 from ramson.node.mailbox.digests import FAN, Digests, Owns
 from ramson.node.mailbox.errors import explain
-from ramson.node.mailbox.lattice import TokenState
+from ramson.node.mailbox.lattice import State, TokenState
 from ramson.node.mailbox.listing import Held, HeldToken
 from ramson.node.mailbox.merging import Merged, Offer
 from ramson.node.mailbox.writer import Writer
@@ -52,13 +52,18 @@ class MemberView:
     async def compute_digests(self, owns: Owns) -> None:
         """Compute all digests anew, counting the accounts that `owns` names."""
 
-        def begin(_db: apsw.Connection) -> None:
+        def begin(db: apsw.Connection) -> bool:
             self._digests.begin(owns)
+            small = listing.is_small(db)
+            if small:
+                self._digests.compute(range(FAN), listing.sums(db, b""))
+            return small
 
         def compute(first: int, db: apsw.Connection) -> None:
-            self._digests.compute(first, listing.sums(db, bytes([first])))
+            self._digests.compute([first], listing.sums(db, bytes([first])))
 
-        await self._writer.submit(begin, heavy=True)
+        if await self._writer.submit(begin, heavy=True):
+            return
         for first in range(FAN):
             await self._writer.submit(partial(compute, first), heavy=True)
             await asyncio.sleep(0)
@@ -80,6 +85,11 @@ class MemberView:
     def tokens(self, low: bytes, high: bytes, after: tuple[bytes, bytes], limit: int) -> list[HeldToken]:
         """Return up to `limit` tokens of the accounts from `low` to `high` that come after (account, token)."""
         return self._read(partial(listing.tokens, low=low, high=high, after=after, limit=limit))
+
+    def state(self, key: Key) -> State | None:
+        """Return how a message stands here; None when nothing is known of it."""
+        found = self._read(partial(copies.find, key=key))
+        return None if found is None else found.state
 
     def data(self, key: Key) -> tuple[Held, bytes] | None:
         """Return a message and its data; None when it is not here."""
@@ -112,14 +122,18 @@ class MemberView:
         """Return what was remembered under a name."""
         return self._read(partial(debts.recall, name=name))
 
-    async def note_change(self, name: str, value: bytes, owed: Sequence[Debt], *, restart: bool) -> None:
-        """Remember a value and what is owed because of it, both or neither.
+    async def note_change(
+        self, name: str, value: bytes, owed: Sequence[Debt], *, void: Sequence[int] = (), restart: bool = False
+    ) -> None:
+        """Remember a value, forget the debts that are `void` and owe others because of it, all or nothing.
 
         With `restart` debts that are open begin anew.
         """
 
         def work(db: apsw.Connection) -> None:
             debts.remember(db, name, value)
+            for number in void:
+                debts.settle(db, number)
             debts.owe(db, owed, restart=restart)
 
         await self._writer.submit(work)
