@@ -41,32 +41,35 @@ class SimulatedNetwork:
     """`nodes` service nodes dealt evenly over `swarms` swarms, and a seed, as hosts of `simulation`.
 
     The nodes keep their databases under `directory`, one folder a node.  They start with the run.  All go by `file`
-    until they are told of another list, each at its own moment (`announce`).
+    until they are told of another list, each at its own moment (`announce`).  `spare` nodes more run beside them,
+    which the file does not list.
     """
 
-    def __init__(self, simulation: Simulation, directory: Path, *, nodes: int = 12, swarms: int = 3) -> None:
-        if not 1 <= swarms <= nodes <= MAX_NODES:
+    def __init__(
+        self, simulation: Simulation, directory: Path, *, nodes: int = 12, swarms: int = 3, spare: int = 0
+    ) -> None:
+        if not 1 <= swarms <= nodes <= MAX_NODES - spare:
             raise LocalError(f"{nodes} nodes cannot form {swarms} swarms", remedy="have a node for every swarm")
+        running = nodes + spare
         self._simulation = simulation
-        self._homes = [directory / f"n{i}" for i in range(nodes)]
-        self._lives = [0] * nodes
-        self._up = [asyncio.Event() for _ in range(nodes)]
-        self._keys = [NodeKeys.generate(simulation.world(_node_address(i)).entropy) for i in range(nodes)]
+        self._homes = [directory / f"n{i}" for i in range(running)]
+        self._lives = [0] * running
+        self._up = [asyncio.Event() for _ in range(running)]
+        self._keys = [NodeKeys.generate(simulation.world(_node_address(i)).entropy) for i in range(running)]
         pin = pin_of(shared_certificate())
+        self.entries = tuple(
+            NetworkNode(f"n{i}", NodeState.ACTIVE, _record(keys, i, RING // swarms * (i * swarms // nodes) + 0x1000))
+            for i, keys in enumerate(self._keys)
+        )
         self.file = NetworkFile(
-            nodes=tuple(
-                NetworkNode(
-                    f"n{i}", NodeState.ACTIVE, _record(keys, i, RING // swarms * (i * swarms // nodes) + 0x1000)
-                )
-                for i, keys in enumerate(self._keys)
-            ),
+            nodes=self.entries[:nodes],
             seeds=(Seed(f"https://{SEED_ADDRESS}:{SEED_PORT}/json_rpc", pin),),
         )
-        self._known = [self.file] * nodes
+        self._known = [self.file] * running
         self._registries: dict[int, FileRegistry] = {}
         self.profile = NetworkProfile.from_file(self.file, name="simulated")
         simulation.host(SEED_ADDRESS).start(self._run_seed)
-        for i in range(nodes):
+        for i in range(running):
             simulation.host(_node_address(i)).start(functools.partial(self._run_node, i))
 
     @property
