@@ -284,7 +284,7 @@ def test_an_account_file_that_fails_ends_the_client_with_that_error_and_no_group
     async def main():
         async with people.create(0) as alice:
             await alice.send(alice.account_id, "note")
-            store = alice._parts.store
+            store = alice._engine.store
             monkeypatch.setattr(store, "recipients", lambda: (_ for _ in ()).throw(LocalError("disk full")))
             await asyncio.sleep(3600)
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from ramson.crypto.hashing import message_hash
 from ramson.messenger import letters
-from ramson.messenger.inbox import INTERVAL, Inbox
+from ramson.messenger.inbox import INTERVAL, Inbox, Listeners
 from ramson.messenger.letters import Letter
 from ramson.messenger.store import Store
 from ramson.messenger.vault import KeyCost
 from ramson.network import NoPath, Polled, Retrieved
+from ramson.protocol.content import TextMessage
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.storage import RetrievedMessage
 from ramson.world.simulated.loop import SimulatedLoop
@@ -60,7 +61,7 @@ class Swarm:
         self.down = False
         self.polls = 0
 
-    async def poll(self, keys, namespaces, last):
+    async def poll(self, keys, namespaces, last, *, extend=()):
         self.polls += 1
         await asyncio.sleep(0.1)
         if self.down:
@@ -69,15 +70,19 @@ class Swarm:
         return Polled(tuple(node.answer(last) for node in chosen), {})
 
 
-def plain(sender, data, name):
+def plain(sender, data, name, _expiry_ms=0):
     """Read `sent time|text`, a stand-in for sealed envelopes."""
     sent_ms, bar, text = data.decode().partition("|")
-    return Letter(sender.id, sender.id, int(sent_ms), text, b"", name) if bar else None
+    return Letter(sender.id, sender.id, TextMessage(text, int(sent_ms)), b"", name) if bar else None
+
+
+def nothing(*_what):
+    pass
 
 
 @contextlib.asynccontextmanager
 async def running(store, swarm, read):
-    inbox = Inbox(store, swarm, read, lambda: 1000)
+    inbox = Inbox(store, swarm, read, lambda: 1000, Listeners(nothing, nothing, nothing))
     task = asyncio.get_running_loop().create_task(inbox.run())
     try:
         yield inbox
@@ -168,7 +173,7 @@ def test_what_cannot_be_read_is_passed_over_once_and_stops_nothing(store, bob):
     node = Node(1)
     read = []
 
-    def stumbling(data, name):
+    def stumbling(data, name, _expiry_ms):
         read.append(data)
         if data == b"poison":
             raise RuntimeError("a message text in an error")
@@ -222,7 +227,8 @@ def test_real_envelopes_are_delivered_and_everything_else_is_not(store, alice, b
     node = Node(1)
 
     def sealed(text, sender, to, sent_ms):
-        return [each.data for each in letters.write(text, sender, "", to.id, sent_ms, random.Random(sent_ms)).sealed]
+        message = TextMessage(text, sent_ms)
+        return [each.data for each in letters.write(message, sender, to.id, random.Random(sent_ms)).sealed]
 
     node.keep(sealed("to alice", bob, alice, 10)[0])
     node.keep(sealed("to bob, not for us", mallory, bob, 11)[0])
@@ -230,11 +236,13 @@ def test_real_envelopes_are_delivered_and_everything_else_is_not(store, alice, b
     node.keep(b"junk")
 
     async def main():
-        async with running(store, Swarm(node), lambda data, name: letters.read(data, name, alice)) as inbox:
+        async with running(
+            store, Swarm(node), lambda data, name, expiry: letters.read(data, name, alice, expiry)
+        ) as inbox:
             return await collect(inbox, 10)
 
     assert virtually(main()) == ["to alice"]
-    assert [message.body for message in store.history(bob.id, 9)] == ["to alice", "from our phone"]
+    assert [message.body for message in store.conversations.history(bob.id, 9)] == ["to alice", "from our phone"]
 
 
 def test_a_message_in_hand_comes_again_after_a_crash_and_not_after_a_good_end(reopen, bob):

@@ -6,16 +6,28 @@ import pytest
 
 from ramson.crypto.account import AccountId, AccountKeys
 from ramson.messenger import letters
-from ramson.messenger.letters import BadName, BadRecipient, BadText
+from ramson.messenger.letters import BadName, BadRecipient, BadText, BadTimer
 from ramson.protocol import content, envelope
-from ramson.protocol.content import Profile, TextMessage
+from ramson.protocol.content import (
+    Expiration,
+    ExpirationMode,
+    Profile,
+    ReactionChange,
+    ReadReceipt,
+    RequestResponse,
+    TextMessage,
+    TimerUpdate,
+    Typing,
+    Unsend,
+)
 from ramson.protocol.session_pb2 import Content
 
 MALLORY = AccountKeys.generate(random.Random(66))
 
 
 def write(text, keys, recipient, *, name="", sent_ms=1000):
-    return letters.write(text, keys, name, recipient, sent_ms, random.Random(5))
+    profile = Profile(name) if name else None
+    return letters.write(TextMessage(text, sent_ms, profile=profile), keys, recipient, random.Random(5))
 
 
 def sealed(data, sender, recipient, sent_ms=1000):
@@ -23,9 +35,9 @@ def sealed(data, sender, recipient, sent_ms=1000):
 
 
 def test_the_recipient_reads_it_in_the_conversation_with_the_sender(alice, bob):
-    letter, _ = write("hello", alice, bob.id).sealed
+    letter, _copy = write("hello", alice, bob.id).sealed
     found = letters.read(letter.data, "h", bob)
-    assert (found.sender, found.conversation, found.sent_ms, found.body, found.hash) == (
+    assert (found.sender, found.conversation, found.sent_ms, found.message.body, found.hash) == (
         alice.id,
         alice.id,
         1000,
@@ -39,7 +51,7 @@ def test_our_other_devices_read_the_copy_in_the_conversation_with_the_recipient(
     _, copy = write("hello", alice, bob.id).sealed
     assert (copy.recipient, copy.is_copy) == (alice.id, True)
     found = letters.read(copy.data, "h", alice)
-    assert (found.sender, found.conversation, found.body, found.sent_ms) == (alice.id, bob.id, "hello", 1000)
+    assert (found.sender, found.conversation, found.message.body, found.sent_ms) == (alice.id, bob.id, "hello", 1000)
 
 
 def test_neither_of_them_reads_the_other_s_envelope(alice, bob):
@@ -51,7 +63,7 @@ def test_neither_of_them_reads_the_other_s_envelope(alice, bob):
 def test_a_note_to_oneself_travels_once(alice):
     (letter,) = write("milk", alice, alice.id).sealed
     found = letters.read(letter.data, "h", alice)
-    assert (found.sender, found.conversation, found.body) == (alice.id, alice.id, "milk")
+    assert (found.sender, found.conversation, found.message.body) == (alice.id, alice.id, "milk")
 
 
 def test_the_display_name_travels_with_it(alice, bob):
@@ -83,11 +95,11 @@ def test_what_does_not_open_is_dropped(bob, data):
     assert letters.read(data, "h", bob) is None
 
 
-def test_what_is_no_text_is_not_taken_for_one(alice, bob):
+def test_what_is_no_text_is_what_it_is(alice, bob):
     typing = Content(sigTimestamp=1000)
     typing.typingMessage.timestamp = 1000
     typing.typingMessage.action = typing.typingMessage.STARTED
-    assert letters.read(sealed(typing.SerializeToString(), alice, bob), "h", bob) is None
+    assert letters.read(sealed(typing.SerializeToString(), alice, bob), "h", bob).message == Typing(True, 1000)
 
 
 def test_a_message_of_attachments_only_is_not_lost(alice, bob):
@@ -95,7 +107,7 @@ def test_a_message_of_attachments_only_is_not_lost(alice, bob):
     message.dataMessage.attachments.add(deprecated_id=1)
     data = message.SerializeToString()
     found = letters.read(sealed(data, alice, bob), "h", bob)
-    assert (found.body, found.attachments, found.content) == ("", 1, data)
+    assert (found.message.body, len(found.message.attachments), found.content) == ("", 1, data)
 
 
 @pytest.mark.parametrize("text", ["x" * 2000, "🜁" * 2000, " x"])
@@ -119,3 +131,66 @@ def test_a_display_name_has_at_most_a_hundred_bytes():
     letters.check_name("é" * 50)
     with pytest.raises(BadName):
         letters.check_name("é" * 51)
+
+
+DAY_S, FORTNIGHT_MS = 86_400, 14 * 86_400_000
+AFTER_READ, AFTER_SEND = (Expiration(mode, DAY_S) for mode in (ExpirationMode.AFTER_READ, ExpirationMode.AFTER_SEND))
+
+
+@pytest.mark.parametrize(
+    ("message", "lifetimes"),
+    [
+        (TextMessage("x", 1000), [FORTNIGHT_MS, FORTNIGHT_MS]),
+        (TextMessage("x", 1000, expiration=AFTER_READ), [FORTNIGHT_MS, DAY_S * 1000]),
+        (TextMessage("x", 1000, expiration=AFTER_SEND), [DAY_S * 1000, DAY_S * 1000]),
+        (TextMessage("x", 1000, expiration=Expiration(ExpirationMode.AFTER_SEND, 1)), [10_000, 10_000]),
+        (TextMessage("x", 1000, expiration=Expiration(ExpirationMode.AFTER_SEND, 2**31)), [FORTNIGHT_MS] * 2),
+        (TimerUpdate(AFTER_SEND, 1000), [DAY_S * 1000, DAY_S * 1000]),
+        (Typing(True, 1000), [20_000]),
+        (ReadReceipt((1,), 1000), [FORTNIGHT_MS]),
+        (RequestResponse(True, 1000), [FORTNIGHT_MS, FORTNIGHT_MS]),
+    ],
+)
+def test_lifetimes_and_copies(alice, bob, message, lifetimes):
+    sealed = letters.write(message, alice, bob.id, random.Random(5)).sealed
+    assert [each.ttl_ms for each in sealed] == lifetimes
+    assert [each.recipient for each in sealed] == [bob.id, alice.id][: len(lifetimes)]
+
+
+def test_a_reaction_is_copied_to_our_devices_and_an_unsend_request_goes_to_both(alice, bob):
+    for message in (ReactionChange(5, bob.id, "x", False, 1000), Unsend(5, alice.id, 1000)):
+        theirs, ours = letters.write(message, alice, bob.id, random.Random(5)).sealed
+        assert letters.read(theirs.data, "h", bob).message == message
+        found = letters.read(ours.data, "h", alice)
+        assert found.conversation == (bob.id if isinstance(message, ReactionChange) else alice.id)
+
+
+def test_a_reference_to_a_time_no_database_holds_is_dropped(alice, bob):
+    for message in (ReactionChange(2**63, bob.id, "x", False, 1000), ReadReceipt((1, 2**63), 1000)):
+        letter = letters.write(message, alice, bob.id, random.Random(5)).sealed[0]
+        assert letters.read(letter.data, "h", bob) is None
+
+
+@pytest.mark.parametrize("expiration", [Expiration(), AFTER_READ, AFTER_SEND])
+def test_timers_that_can_be_set(expiration):
+    letters.check_timer(expiration)
+
+
+@pytest.mark.parametrize(
+    "expiration",
+    [
+        Expiration(ExpirationMode.NONE, 60),
+        Expiration(ExpirationMode.AFTER_READ, 0),
+        Expiration(ExpirationMode.AFTER_READ, 9),
+        Expiration(ExpirationMode.AFTER_SEND, 15 * DAY_S),
+    ],
+)
+def test_timers_that_cannot(expiration):
+    with pytest.raises(BadTimer):
+        letters.check_timer(expiration)
+
+
+def test_notes_to_oneself_disappear_after_sending_only():
+    with pytest.raises(BadTimer):
+        letters.check_timer(AFTER_READ, after_read=False)
+    letters.check_timer(AFTER_SEND, after_read=False)

@@ -20,6 +20,7 @@ from ramson.messenger.vault import KeyCost
 from ramson.network import CannotStore
 from ramson.network.errors import ClockSkew, NoPath, NotRunning, RequestFailed, SwarmUnavailable
 from ramson.network.failures import Failure
+from ramson.protocol.content import TextMessage
 from ramson.world.simulated.loop import SimulatedLoop
 
 PASSPHRASE = "correct horse"
@@ -54,7 +55,7 @@ class Swarms:
         self.boxes.setdefault(account, {}).setdefault(name, data)
         if step == "lost":
             raise NoPath("gone")
-        return SimpleNamespace(hash=name, stored_by=("a", "b"), failed=("c",))
+        return SimpleNamespace(hash=name, stored_by=("a", "b"), failed=("c",), timestamp=1000)
 
     def kept(self, keys):
         return list(self.boxes.get(keys.id, {}).values())
@@ -80,9 +81,9 @@ def put(store, recipient, text, copy_to=None):
         sealed = [Sealed(recipient.id, text.encode() + b"|" + fresh, False, 0, 1000)]
         if copy_to:
             sealed.append(Sealed(copy_to.id, b"copy of " + text.encode(), True, 0, 1000))
-        return Outgoing(b"", tuple(sealed))
+        return Outgoing(TextMessage(text, sent_ms), b"", tuple(sealed))
 
-    return store.queue(recipient.id, text, 1000, write)
+    return store.queue(recipient.id, 1000, write)
 
 
 async def until(condition):
@@ -341,7 +342,9 @@ def test_whatever_happens_every_message_arrives_once_and_in_order(tmp_path_facto
             await until(lambda: not store.recipients())
 
     virtually(finish())
-    failed = {m.body for keys in (bob, carol) for m in store.history(keys.id, 99) if m.state is State.FAILED}
+    failed = {
+        m.body for keys in (bob, carol) for m in store.conversations.history(keys.id, 99) if m.state is State.FAILED
+    }
     store.close()
     for keys in (bob, carol):
         assert texts(swarms.kept(keys)) == [text for text in written[keys.id] if text not in failed]

@@ -125,7 +125,7 @@ async def _opened(path: Path, passphrase: str, profile: NetworkProfile) -> Async
 
 
 def _line(message: Message) -> str:
-    files = f" [attachments, which cannot be shown here: {message.attachments}]" if message.attachments else ""
+    files = f" [attachments, which cannot be shown here: {len(message.attachments)}]" if message.attachments else ""
     return f"{_when(message.sent_ms)} {message.sender} {printable(message.body)}{files}"
 
 
@@ -142,7 +142,7 @@ def _message_fields(message: Message) -> dict[str, object]:
         "sent_ms": message.sent_ms,
         "hash": message.hash,
         "body": message.body,
-        "attachments": message.attachments,
+        "attachments": len(message.attachments),
     }
 
 

@@ -1,8 +1,34 @@
 """An account: encrypted store, outbox, inbox, and the `Client` facade."""
 
-from ramson.messenger.client import Client, NotOpen, NotReceiving
-from ramson.messenger.letters import BadName, BadRecipient, BadText
-from ramson.messenger.message import Message, NoReply, Receipt, State
+from ramson.messenger.actions import (
+    BadReaction,
+    Blocked,
+    NoSuchMessage,
+    NotApproved,
+    NotYours,
+    TooManyReactions,
+)
+from ramson.messenger.client import Client, Deletion, NotOpen, NotReceiving, Settings
+from ramson.messenger.events import (
+    ContactChanged,
+    ConversationRead,
+    Event,
+    EventStream,
+    MessageExpired,
+    MessageReceived,
+    MessageSettled,
+    MessagesRead,
+    MessageSynced,
+    MessageUnsent,
+    ProfileChanged,
+    ReactionChanged,
+    RequestAccepted,
+    RequestReceived,
+    TimerChanged,
+    TypingChanged,
+)
+from ramson.messenger.letters import BadName, BadRecipient, BadText, BadTimer
+from ramson.messenger.message import Conversation, Kind, Message, NoReply, Reaction, Receipt, State
 from ramson.messenger.vault import (
     AccountFileError,
     AccountFileExists,
@@ -18,17 +44,45 @@ __all__ = [
     "AccountFileExists",
     "AccountFileMissing",
     "BadName",
+    "BadReaction",
     "BadRecipient",
     "BadText",
+    "BadTimer",
+    "Blocked",
     "Client",
+    "ContactChanged",
+    "Conversation",
+    "ConversationRead",
+    "Deletion",
+    "Event",
+    "EventStream",
     "KeyCost",
+    "Kind",
     "Message",
+    "MessageExpired",
+    "MessageReceived",
+    "MessageSettled",
+    "MessageSynced",
+    "MessageUnsent",
+    "MessagesRead",
     "NoReply",
+    "NoSuchMessage",
     "NotAnAccountFile",
+    "NotApproved",
     "NotOpen",
     "NotReceiving",
+    "NotYours",
+    "ProfileChanged",
+    "Reaction",
+    "ReactionChanged",
     "Receipt",
+    "RequestAccepted",
+    "RequestReceived",
+    "Settings",
     "State",
+    "TimerChanged",
+    "TooManyReactions",
+    "TypingChanged",
     "WeakPassphrase",
     "WrongPassphrase",
 ]

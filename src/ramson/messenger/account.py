@@ -44,14 +44,24 @@ async def create(
 ) -> AccountKeys:
     """Make the file of a new account, or with `phrase` of the one it stands for, and return its keys.
 
-    `name` is the display name that messages carry.  Raises AccountFileError, PhraseError, BadName.
+    `name` is the display name that messages carry; a restored account keeps the one it has.
+    Raises AccountFileError, PhraseError, BadName.
     """
     check_name(name)
     keys = AccountKeys.generate(world.entropy) if phrase is None else keys_of_phrase(phrase)
 
     def work() -> None:
         now_ms = world.clock.now()
-        Store.create(path, passphrase, keys, name=name, now_ms=now_ms, entropy=world.entropy, cost=cost)
+        Store.create(
+            path,
+            passphrase,
+            keys,
+            name=name,
+            now_ms=now_ms,
+            entropy=world.entropy,
+            cost=cost,
+            restored=phrase is not None,
+        )
 
     await _on_disk(world.disk(), work)
     return keys

@@ -5,37 +5,45 @@
         async for message in me.messages():
             await message.reply("hi")
 
-It owns the account file, a `Network`, and three tasks: the outbox, the inbox, and one that hurries the outbox when
-there is a path again.  It decides nothing itself.  Spec: SDK; messaging.md for what its parts do.
+It owns the account file, a `Network`, and the tasks of an `Engine`.  It decides nothing itself.
+Spec: SDK; messaging.md for what its parts do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from ramson.crypto.account import AccountId
-from ramson.errors import LocalError
-from ramson.messenger import account, letters
+from ramson.errors import LocalError, RemoteError
+from ramson.messenger import account, vault
 from ramson.messenger.account import DEFAULT_COST
-from ramson.messenger.inbox import Inbox
-from ramson.messenger.message import Message, Receipt
-from ramson.messenger.outbox import Outbox
-from ramson.messenger.store import Store
-from ramson.messenger.vault import AccountFileError, KeyCost
-from ramson.network import MAINNET, Light, Network, NetworkProfile, PathStatus, Trace
+from ramson.messenger.actions import Draft
+from ramson.messenger.engine import Engine
+from ramson.messenger.events import EventStream
+from ramson.messenger.intake import READ_RECEIPTS, TYPING
+from ramson.messenger.message import Conversation, Message, Receipt
+from ramson.messenger.running import StoreCache, Tasks, hurry
+from ramson.messenger.vault import KeyCost
+from ramson.network import MAINNET, DeleteReceipt, Network, NetworkProfile, PathStatus, Trace
 from ramson.network.trace import no_trace
+from ramson.protocol.config import Contact, Picture
+from ramson.protocol.content import NEVER, Attachment, Expiration, Extraction, LinkPreview, Profile, Quote
+from ramson.protocol.nodes import NodeRecord
 from ramson.world import World, real
 
-_log = logging.getLogger(__name__)
+DELETION_SECONDS: Final = 15.0
+DELETION_TRIES: Final = 5
+
+Person = AccountId | str
 
 
 class NotOpen(LocalError):
@@ -46,11 +54,38 @@ class NotReceiving(LocalError):
     """Messages are asked of a client that was opened only to send."""
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What others learn of us while we read and write.  Both are off unless turned on, and reciprocal."""
+
+    read_receipts: bool = False
+    typing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Which nodes of our swarm have confirmed that they deleted everything, and which have not.
+
+    The account file was deleted too, unless there are `failed` nodes: then try again, or delete it on this device only.
+    """
+
+    confirmed: tuple[NodeRecord, ...] = ()
+    failed: tuple[NodeRecord, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was to be deleted is."""
+        return not self.failed
+
+
 class Client:
     """One account, open and connected; an async context manager, good for one `async with`.
 
     Leaving it without an exception marks the message a `messages` loop had in hand as delivered; leaving it
     with one does not, so that the message is given out again next time.
+
+    What changes something is in the account file when the call returns, and reaches others as soon as there is a
+    network.  People are given by account id, as a value or as text; AccountIdError is raised for what is none.
     """
 
     def __init__(
@@ -101,8 +136,10 @@ class Client:
     ) -> Self:
         """Prepare to make the file of a new account at `path` and open it; entering the client does both.
 
-        With `phrase` it is the account of that recovery phrase.  `name` is the display name that messages carry, `cost`
-        what a guess of the passphrase costs.  Entering raises AccountFileError, PhraseError, BadName.
+        With `phrase` it is the account of that recovery phrase: its profile, contacts and read states come back from
+        its swarm (`synced` waits for that).  `name` is the display name that messages carry, of a restored account only
+        if it has none; `cost` is what a guess of the passphrase costs.
+        Entering raises AccountFileError, PhraseError, BadName.
         """
         client = cls(Path(path), passphrase, network, world, receive=receive, trace=trace)
         client._new = partial(_create, client._path, passphrase, name=name, phrase=phrase, cost=cost)
@@ -122,16 +159,15 @@ class Client:
             stack.callback(store.close)
             stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
             network = await stack.enter_async_context(
-                Network(world, self._profile, _StoreCache(store, self._profile), trace=self._trace)
+                Network(world, self._profile, StoreCache(store, self._profile), trace=self._trace)
             )
-            outbox = Outbox(store, network, world.entropy)
-            inbox = Inbox(store, network, partial(letters.read, keys=store.keys), network.now)
-            tasks = await stack.enter_async_context(_Tasks())
-            tasks.start(outbox.run(), "outbox")
-            tasks.start(_hurry(network, outbox), "path watch")
-            if self._receive:
-                tasks.start(inbox.run(), "inbox")
-            self._parts = _Parts(store, network, outbox, inbox, world)
+            engine = Engine(store, network, world.entropy, answers=self)
+            stack.callback(engine.board.close)
+            tasks = await stack.enter_async_context(Tasks())
+            for work, name in engine.work(receive=self._receive):
+                tasks.start(work, name)
+            tasks.start(hurry(network, engine.outbox), "path watch")
+            self._parts = _Parts(engine, network, world, tasks)
             self._exit = stack.pop_all()
         return self
 
@@ -139,8 +175,8 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         parts, self._parts = self._open_parts(), None
-        if error is None:
-            parts.inbox.release()
+        if error is None and not parts.deleted:
+            parts.engine.inbox.release()
         await self._exit.__aexit__(kind, error, traceback)
 
     def _open_parts(self) -> _Parts:
@@ -148,22 +184,99 @@ class Client:
             raise NotOpen("this client is not open", remedy="Use it inside `async with`.")
         return self._parts
 
+    @property
+    def _engine(self) -> Engine:
+        return self._open_parts().engine
+
     # The account.
 
     @property
     def account_id(self) -> AccountId:
         """The id others write to."""
-        return self._open_parts().store.keys.id
+        return self._engine.store.keys.id
 
     @property
     def name(self) -> str:
         """The display name that messages carry; may be empty."""
-        return self._open_parts().store.name
+        return self._engine.store.name
+
+    @property
+    def profile(self) -> Profile:
+        """What messages say about us: name, picture, and when they were changed."""
+        return self._engine.actions.own_profile() or Profile()
 
     @property
     def phrase(self) -> str:
         """The recovery phrase.  Whoever knows it is this account: show it to its owner and to nobody else."""
-        return account.phrase_of_keys(self._open_parts().store.keys)
+        return account.phrase_of_keys(self._engine.store.keys)
+
+    async def set_profile(
+        self, name: str | None = None, *, picture: Picture | None = None, drop_picture: bool = False
+    ) -> None:
+        """Change the display name (up to 100 bytes), the picture, or both, on all devices; None leaves it.
+
+        Others learn of it with our next messages.  Raises BadName.
+        """
+        keep = picture is None and not drop_picture
+        self._engine.actions.set_profile(name, picture, keep_picture=keep)
+
+    @property
+    def settings(self) -> Settings:
+        """What others learn of us."""
+        store = self._engine.store
+        return Settings(read_receipts=store.setting(READ_RECEIPTS), typing=store.setting(TYPING))
+
+    def set_settings(self, settings: Settings) -> None:
+        """Change what others learn of us; on this device."""
+        self._engine.store.set_setting(READ_RECEIPTS, on=settings.read_receipts)
+        self._engine.store.set_setting(TYPING, on=settings.typing)
+
+    async def synced(self) -> None:
+        """Wait until this device has what the swarm has, and the swarm what it has; `asyncio.timeout` bounds it.
+
+        After a restore: until the profile, the contacts and the read states are back.  Raises NotReceiving.
+        """
+        self._check_receiving()
+        await self._engine.sync.settled()
+
+    async def delete_account(self, *, everywhere: bool) -> Deletion:
+        """Delete the account file; with `everywhere` first all that our swarm keeps, as each of its nodes confirms.
+
+        The client can do nothing after it.  What others have of us stays with them.  The file stays if a node did not
+        confirm: see the result.  Raises RemoteError if no node could be asked.
+        """
+        parts = self._open_parts()
+        await parts.tasks.stop()
+        deletion = Deletion()
+        if everywhere:
+            deletion = await self._delete_swarm(parts)
+            if not deletion.complete:
+                return deletion
+        parts.deleted = True
+        parts.engine.store.close()
+        vault.destroy(self._path)
+        return deletion
+
+    async def _delete_swarm(self, parts: _Parts) -> Deletion:
+        confirmed: dict[NodeRecord, None] = {}
+        receipt: DeleteReceipt | None = None
+        failure: RemoteError | None = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DELETION_SECONDS):
+                for attempt in range(DELETION_TRIES):
+                    if attempt:
+                        await asyncio.sleep(1)
+                    try:
+                        receipt = await parts.network.delete_all(parts.engine.store.keys)
+                    except RemoteError as error:
+                        failure = error
+                        continue
+                    confirmed |= dict.fromkeys(receipt.deleted_by)
+                    if all(node in confirmed for node in receipt.failed):
+                        break
+        if receipt is None:
+            raise failure or RemoteError("no node of our swarm could be asked", remedy="Try again in a minute.")
+        return Deletion(tuple(confirmed), tuple(node for node in receipt.failed if node not in confirmed))
 
     # The network.
 
@@ -176,128 +289,210 @@ class Client:
         """Iterate over the present path status and all that follow."""
         return self._open_parts().network.watch()
 
-    # Messages.
+    # Writing.
 
-    async def send(self, to: AccountId | str, text: str, *, wait: bool = True) -> Receipt:
+    async def send(
+        self,
+        to: Person,
+        text: str,
+        *,
+        wait: bool = True,
+        quote: Message | Quote | None = None,
+        attachments: Sequence[Attachment] = (),
+        previews: Sequence[LinkPreview] = (),
+    ) -> Receipt:
         """Send a text and return its receipt once it is stored in the recipient's swarm, or has failed for good.
 
         The message is in the account file before anything else happens: it goes out even if the program is killed, as
         soon as the account is open and there is a network.  So waiting may be cut short at any time, as by
         `asyncio.timeout`; without `wait` the receipt comes at once and says `sending`.
 
-        Raises BadText, BadRecipient, AccountIdError, AccountFileError.
+        `quote` is a message this one answers to.  `attachments` are files that were uploaded already (at most 32); with
+        some the text may be empty.  Writing to somebody approves them: a request of theirs is accepted by it.
+
+        Raises BadText, BadRecipient, Blocked, AccountIdError, AccountFileError.
         """
-        parts = self._open_parts()
-        recipient = AccountId.parse(to) if isinstance(to, str) else to
-        letters.check_recipient(recipient)
-        letters.check_text(text)
-        keys, name = parts.store.keys, parts.store.name
+        engine = self._engine
+        if isinstance(quote, Message):
+            quote = Quote(quote.sent_ms, quote.sender.hex)
+        draft = Draft(text, quote, tuple(attachments), tuple(previews))
+        receipt = engine.store.receipt(engine.actions.send(_id(to), draft))
+        return await self.settled(receipt) if wait else receipt
 
-        def write(sent_ms: int) -> letters.Outgoing:
-            return letters.write(text, keys, name, recipient, sent_ms, parts.world.entropy)
+    async def reply(self, message: Message, text: str, *, quote: bool = False) -> Receipt:
+        """Send a text to the conversation of a message; with `quote` it refers to it."""
+        return await self.send(message.conversation, text, quote=message if quote else None)
 
-        receipt = parts.store.receipt(parts.store.queue(recipient, text, parts.network.now(), write))
-        parts.outbox.wake()
+    async def resend(self, message: Message, *, wait: bool = True) -> Receipt:
+        """Send a text again that has failed.  Raises NoSuchMessage."""
+        self._engine.actions.resend(message)
+        self._engine.outbox.wake()
+        receipt = self._engine.store.receipt(message.id)
         return await self.settled(receipt) if wait else receipt
 
     async def settled(self, receipt: Receipt) -> Receipt:
         """Wait until the message of a receipt is stored or has failed for good, and return the new receipt."""
-        return await self._open_parts().outbox.settled(receipt.id)
+        return await self._engine.outbox.settled(receipt.id)
 
     async def drain(self) -> None:
         """Wait until nothing is left in the outbox, copies for our other devices included."""
-        await self._open_parts().outbox.drained()
+        await self._engine.outbox.drained()
+
+    async def react(self, message: Message, emoji: str) -> None:
+        """React to a message with an emoji.  Raises BadReaction, TooManyReactions, NotApproved, NoSuchMessage."""
+        self._engine.actions.react(message, emoji)
+
+    async def unreact(self, message: Message, emoji: str) -> None:
+        """Withdraw a reaction of ours."""
+        self._engine.actions.react(message, emoji, removed=True)
+
+    async def unsend(self, message: Message) -> None:
+        """Take back a message of ours, from both sides' devices and our swarm.
+
+        Programs of others may have shown or kept it.  Raises NotYours, NoSuchMessage.
+        """
+        self._engine.actions.unsend(message)
+
+    async def delete(self, message: Message) -> None:
+        """Delete a message from this device and our swarm; other devices that have it keep it."""
+        self._engine.actions.delete(message)
+
+    async def mark_read(self, conversation: Person | Message) -> None:
+        """Mark a conversation read, or only up to a message, on all devices.
+
+        What disappears after reading begins to; if read receipts are on, the other side is told.
+        """
+        if isinstance(conversation, Message):
+            self._engine.actions.mark_read(conversation.conversation, conversation.sent_ms)
+        else:
+            self._engine.actions.mark_read(_id(conversation))
+
+    async def mark_unread(self, conversation: Person) -> None:
+        """Mark a conversation unread by hand, on all devices."""
+        self._engine.actions.mark_unread(_id(conversation))
+
+    async def typing(self, to: Person, *, started: bool = True) -> bool:
+        """Tell somebody that we began or stopped to type; return whether that was done.
+
+        Nothing is told unless the setting is on and both sides have approved each other.  To be repeated every 10 s,
+        and ended 10 s after the last letter.
+        """
+        parts = self._open_parts()
+        outgoing = parts.engine.actions.typing(_id(to), started=started)
+        if outgoing is None:
+            return False
+        (letter,) = outgoing.sealed
+        try:
+            await parts.network.store(letter.recipient, letter.data, ttl_ms=letter.ttl_ms)
+        except RemoteError:
+            return False  # nobody waits for it
+        return True
+
+    async def tell_screenshot(self, to: Person) -> None:
+        """Tell somebody that a picture of the conversation with them was taken.  Raises NotApproved."""
+        self._engine.actions.tell_extraction(_id(to), Extraction.SCREENSHOT)
+
+    async def tell_saved(self, message: Message) -> None:
+        """Tell the sender of a message that a file of it was saved.  Raises NotApproved."""
+        self._engine.actions.tell_extraction(message.conversation, Extraction.MEDIA_SAVED, message.sent_ms)
+
+    async def set_disappearing(self, conversation: Person, expiration: Expiration = NEVER) -> None:
+        """Let what we write there disappear from now on, and say so there.
+
+        `Expiration(ExpirationMode.AFTER_READ | AFTER_SEND, timer_s)`, 10 s to 14 days; others offer 5 min, 1 h, 12 h,
+        1 d, 1 w, 2 w.  NEVER turns it off.  To follow the other side, take the `expiration` of its TIMER notice.
+        Raises BadTimer, Blocked.
+        """
+        self._engine.actions.set_disappearing(_id(conversation), expiration)
+
+    # People.
+
+    def contacts(self) -> list[Contact]:
+        """Return everyone we have approved or blocked, by id."""
+        return [contact for contact in self._engine.store.configs.contacts if contact.approved or contact.blocked]
+
+    def contact(self, person: Person) -> Contact | None:
+        """Return what we know about somebody, or None."""
+        return self._engine.store.configs.contact(_id(person))
+
+    def requests(self) -> list[Conversation]:
+        """Return conversations with people who wrote to us and were neither accepted nor blocked, the latest first."""
+        return self._engine.actions.conversations(requests=True)
+
+    async def accept(self, person: Person) -> None:
+        """Accept a message request; its sender is told.  Raises Blocked."""
+        self._engine.actions.accept(_id(person))
+
+    async def decline(self, person: Person) -> None:
+        """Delete a request, or any contact, with all messages, on all devices and in our swarm.
+
+        Its sender is not told, and may write again.
+        """
+        self._engine.actions.decline(_id(person))
+
+    async def block(self, person: Person, *, blocked: bool = True) -> None:
+        """Drop whatever somebody sends from now on; with `blocked=False` no longer.  On all devices."""
+        self._engine.actions.block(_id(person), blocked=blocked)
+
+    async def set_nickname(self, person: Person, nickname: str) -> None:
+        """Call somebody by another name (up to 100 bytes), on our devices only; an empty one undoes it."""
+        self._engine.actions.change_contact(_id(person), lambda contact: replace(contact, nickname=nickname))
+
+    async def set_priority(self, person: Person, priority: int) -> None:
+        """Pin a conversation (1 and more), let it be as others (0), or hide it until somebody writes (-1)."""
+        self._engine.actions.set_priority(_id(person), priority)
+
+    # Reading.
 
     async def messages(self) -> AsyncGenerator[Message, None]:
-        """Yield what others write, from what came while nobody listened on; by sent time, each message once.
+        """Yield texts that others write, from what came while nobody listened on; by sent time, each once.
 
         A message counts as delivered when the loop asks for the next one, or when the client is left without an
         exception.  Several loops at once share the messages.
         """
-        parts = self._open_parts()
+        self._check_receiving()
+        async for message in self._engine.inbox.messages():
+            yield self._engine.shown(message)
+
+    def events(self) -> EventStream:
+        """Return all that happens from now on as typed events, for `async for`; see `ramson.messenger.events`.
+
+        Every stream gets every event.  Events are not kept: what must not be missed comes by `messages`.
+        """
+        return self._engine.board.listen()
+
+    def conversations(self) -> list[Conversation]:
+        """Return all conversations but hidden ones and unanswered requests: pinned ones first, then the latest."""
+        return self._engine.actions.conversations(requests=False)
+
+    def history(self, peer: Person, *, limit: int = 50, before_ms: int | None = None) -> list[Message]:
+        """Return the newest `limit` messages and notices with `peer`, or those before `before_ms`, oldest first."""
+        found = self._engine.store.conversations.history(_id(peer), limit, before_ms)
+        return [self._engine.shown(message) for message in found]
+
+    def search(self, text: str, *, conversation: Person | None = None, limit: int = 100) -> list[Message]:
+        """Return messages that hold all words of `text`, the newest first; the last word may be a beginning."""
+        peer = None if conversation is None else _id(conversation)
+        return [self._engine.shown(each) for each in self._engine.store.conversations.search(text, limit, peer)]
+
+    def _check_receiving(self) -> None:
+        self._open_parts()
         if not self._receive:
             raise NotReceiving("this client does not receive", remedy="Open it without receive=False.")
-        async for message in parts.inbox.messages():
-            yield self._answerable(message)
-
-    def history(self, peer: AccountId | str, *, limit: int = 50) -> list[Message]:
-        """Return the newest `limit` messages of the conversation with `peer`, oldest first."""
-        found = self._open_parts().store.history(AccountId.parse(peer) if isinstance(peer, str) else peer, limit)
-        return [self._answerable(message) for message in found]
-
-    def _answerable(self, message: Message) -> Message:
-        return replace(message, _reply=partial(self.send, message.conversation))
 
 
-@dataclass(frozen=True, slots=True)
+def _id(person: Person) -> AccountId:
+    return AccountId.parse(person) if isinstance(person, str) else person
+
+
+@dataclass(slots=True)
 class _Parts:
-    store: Store
+    engine: Engine
     network: Network
-    outbox: Outbox
-    inbox: Inbox
     world: World
-
-
-class _StoreCache:
-    """The network's memory, kept in the account file.
-
-    The network saves on a thread of its disk, and the file belongs to the event loop: the loop does the writing.
-    """
-
-    def __init__(self, store: Store, profile: NetworkProfile) -> None:
-        self._store = store
-        self._key = f"network {profile.fingerprint}"
-        self._loaded = store.load(self._key)
-        self._loop = asyncio.get_running_loop()
-
-    def load(self) -> bytes | None:
-        return self._loaded
-
-    def save(self, data: bytes) -> None:
-        self._loop.call_soon_threadsafe(self._write, data)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self._store.save(self._key, data)
-        except AccountFileError as error:
-            _log.warning("the node list could not be saved: %s", error)
-
-
-class _Tasks:
-    """A task group that ends when it is left, and that raises what went wrong in it by itself, not in a group."""
-
-    def __init__(self) -> None:
-        self._group = asyncio.TaskGroup()
-        self._started: list[asyncio.Task[None]] = []
-
-    def start(self, work: Coroutine[None, None, None], name: str) -> None:
-        self._started.append(self._group.create_task(work, name=name))
-
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for task in self._started:
-            task.cancel()
-        # A cancellation may come from the group, because a task failed; any other error is the caller's own.
-        cancelled = isinstance(error, asyncio.CancelledError)
-        try:
-            await self._group.__aexit__(*(kind, error, traceback) if cancelled else (None, None, None))
-        except BaseExceptionGroup as group:
-            first: BaseException = group
-            while isinstance(first, BaseExceptionGroup):
-                first = first.exceptions[0]
-            raise first from group
+    tasks: Tasks
+    deleted: bool = False
 
 
 async def _create(path: Path, passphrase: str, world: World, *, name: str, phrase: str | None, cost: KeyCost) -> None:
     await account.create(path, passphrase, world=world, name=name, phrase=phrase, cost=cost)
-
-
-async def _hurry(network: Network, outbox: Outbox) -> None:
-    async for status in network.watch():
-        if status.light is not Light.RED:
-            outbox.hurry()

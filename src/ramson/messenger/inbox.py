@@ -16,7 +16,12 @@ Consumers.  `messages` yields what others wrote, by sent time.  A message counts
 asks for the next one, or when `release` says that it ended well; until then it is given out again after a
 restart.  So a crash in the middle of handling repeats that one message, and nothing else is ever repeated or left out.
 
-Spec: messaging.md §3.2 *Receive*, §3.4, §3.7.
+Configs come by the same polls.  An account that was restored from its phrase looks for them first, and for
+nothing else, until its profile is there or `PATIENCE` is over: what the other devices know decides what the
+messages mean.  Once everything was fetched, the account may push (`on_fetched`).  With some polls the lifetime of
+our configs is extended, and what the swarm has lost of them is told (`on_missing`).
+
+Spec: messaging.md §3.2 *Receive*, §3.4, §3.7; config-sync.md §4.11; identity.md (restore).
 """
 
 from __future__ import annotations
@@ -24,21 +29,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from ramson.crypto.account import AccountKeys
 from ramson.crypto.hashing import message_hash
 from ramson.errors import RemoteError
+from ramson.messenger.events import Event
+from ramson.messenger.intake import CONFIG_NAMESPACES, Intake, StoredConfig
 from ramson.messenger.letters import Letter
 from ramson.messenger.message import Message
 from ramson.messenger.pulse import Pulse
 from ramson.messenger.store import Position, Store
 from ramson.network import Polled, Retrieved
+from ramson.protocol.config import ConfigKind
 from ramson.protocol.namespaces import Namespace
+from ramson.protocol.storage import RetrievedMessage
 
-INTERVAL = 5.0  # seconds
-LOOK_AGAIN = 5.0  # seconds; another program may have fetched something into the file
-NAMESPACES = (Namespace.DIRECT,)
+INTERVAL: Final = 5.0  # seconds
+LOOK_AGAIN: Final = 5.0  # seconds; another program may have fetched something into the file
+PATIENCE: Final = 15.0  # seconds after the first answer, for a restored account's profile
+EXTEND_EVERY: Final = 3600.0  # seconds; spec gap: others do it with every poll, which the swarm does not need
+NAMESPACES: Final = (Namespace.DIRECT, *CONFIG_NAMESPACES)
 
 _log = logging.getLogger(__name__)
 
@@ -47,28 +59,51 @@ class Source(Protocol):
     """The part of the network that the inbox uses."""
 
     async def poll(
-        self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[bytes, Mapping[int, str]]
+        self,
+        keys: AccountKeys,
+        namespaces: Sequence[int],
+        last: Mapping[bytes, Mapping[int, str]],
+        *,
+        extend: Sequence[str] = (),
     ) -> Polled:
         """Ask two random nodes of our own swarm at once.  Raises RemoteError when neither answers."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told: of events, that everything was fetched, and which configs the swarm has lost."""
+
+    on_events: Callable[[Sequence[Event]], None]
+    on_fetched: Callable[[], None]
+    on_missing: Callable[[frozenset[str]], None]
+
+
 class Inbox:
     """The receiving side of one account; `run` does the work.
 
-    `read` turns an envelope and its hash into a Letter, or None for what is no text message or not to be
-    trusted.  `now` gives Unix ms.
+    `read` turns an envelope, its hash and its expiry into a Letter, or None for what is not to be trusted.
+    `now` gives Unix ms.
     """
 
     def __init__(
-        self, store: Store, source: Source, read: Callable[[bytes, str], Letter | None], now: Callable[[], int]
+        self,
+        store: Store,
+        source: Source,
+        read: Callable[[bytes, str, int], Letter | None],
+        now: Callable[[], int],
+        listeners: Listeners,
     ) -> None:
         self._store = store
+        self._intake = Intake(store)
         self._source = source
         self._read = read
         self._now = now
+        self._listeners = listeners
         self._arrived = Pulse()
         self._in_hand: set[int] = set()
+        self._first_answer: float | None = None
+        self._extended: float | None = None
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -86,48 +121,89 @@ class Inbox:
 
         One answer is enough.  Raises RemoteError when there is none.
         """
-        polled = await self._source.poll(self._store.keys, NAMESPACES, self._store.positions())
+        restoring = self._store.restoring
+        namespaces = CONFIG_NAMESPACES if restoring else NAMESPACES
+        moment = asyncio.get_running_loop().time()
+        due = self._extended is None or moment - self._extended > EXTEND_EVERY
+        extend = self._store.configs.active_hashes() if due else []
+        polled = await self._source.poll(self._store.keys, namespaces, self._store.positions(), extend=extend)
+        if extend:
+            self._extended = moment
+            self._look_for_lost(extend, polled)
         fresh = self._take_in(polled.answers)
-        return fresh and any(answer.more for answer in polled.answers)
+        more = fresh and any(answer.more for answer in polled.answers)
+        if self._first_answer is None:
+            self._first_answer = moment
+        if restoring:
+            if self._store.configs.config(ConfigKind.USER_PROFILE).seqno or moment - self._first_answer > PATIENCE:
+                self._store.restored(self._now())
+                more = True
+        elif not more:
+            if self._store.wants_name:
+                self._store.restored(self._now())
+            self._listeners.on_fetched()
+        return more
+
+    def _look_for_lost(self, extended: Sequence[str], polled: Polled) -> None:
+        alive = frozenset[str]().union(*(answer.extended for answer in polled.answers))
+        if lost := frozenset(extended) - alive:
+            self._listeners.on_missing(lost)
 
     async def messages(self) -> AsyncGenerator[Message, None]:
         """Yield what others wrote, in order of sent time, each message once; waits for more, never ends."""
+        conversations = self._store.conversations
         while True:
-            if found := self._store.undelivered(self._in_hand):
-                number, message = found
-                self._in_hand.add(number)
-                yield message
-                self._store.delivered(number)
-                self._in_hand.discard(number)
+            if found := conversations.undelivered(self._in_hand):
+                self._in_hand.add(found.id)
+                yield found
+                self._delivered(found.id)
+                self._in_hand.discard(found.id)
             else:
                 await self._arrived.wait(LOOK_AGAIN)
 
     def release(self) -> None:
         """Every consumer ended well: what they have in hand counts as delivered."""
         for number in self._in_hand:
-            self._store.delivered(number)
+            self._delivered(number)
         self._in_hand.clear()
+
+    def _delivered(self, number: int) -> None:
+        with self._store.db.transaction():
+            self._store.conversations.delivered(number)
 
     def _take_in(self, answers: Sequence[Retrieved]) -> bool:
         account = self._store.keys.id.raw
-        envelopes: dict[str, bytes] = {}
+        found: dict[str, tuple[int, RetrievedMessage]] = {}
         positions: list[Position] = []
         for answer in answers:
             for namespace, items in answer.messages.items():
-                envelopes.update((message_hash(account, namespace, item.data), item.data) for item in items)
+                for item in items:
+                    name = message_hash(account, namespace, item.data)
+                    known = found.get(name)
+                    # What was made to expire early may not have reached all nodes: the earliest word counts.
+                    if known is None or item.expiry < known[1].expiry:
+                        found[name] = namespace, item
             positions += (Position(answer.node.ed25519, namespace, last) for namespace, last in answer.last.items())
-        if not envelopes:
+        if not found:
             return False
-        fresh = self._store.unseen(envelopes)
-        letters = [letter for name in fresh if (letter := self._open(envelopes[name], name))]
-        letters.sort(key=lambda letter: (letter.sent_ms, letter.hash))
-        if self._store.receive(letters, fresh, positions, self._now()):
+        fresh = self._store.unseen(found)
+        letters: list[Letter] = []
+        configs: dict[int, list[StoredConfig]] = {}
+        for name in fresh:
+            namespace, item = found[name]
+            if namespace in CONFIG_NAMESPACES:
+                configs.setdefault(namespace, []).append(StoredConfig(name, item.data, item.timestamp))
+            elif letter := self._open(item, name):
+                letters.append(letter)
+        told = self._intake.receive(letters, configs, fresh, positions, self._now())
+        if told:
             self._arrived.fire()
+            self._listeners.on_events(told)
         return bool(fresh)
 
-    def _open(self, envelope: bytes, name: str) -> Letter | None:
+    def _open(self, item: RetrievedMessage, name: str) -> Letter | None:
         try:
-            return self._read(envelope, name)
+            return self._read(item.data, name, item.expiry)
         except Exception as error:  # noqa: BLE001 - an envelope that we stumble over must not stop all that follow it
             _log.error("a message could not be read: %s", type(error).__name__)  # no traceback: it may show the text
             return None

@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Protocol
 
 from ramson.crypto.account import AccountId
@@ -55,13 +56,24 @@ class Carrier(Protocol):
         ...
 
 
-class Outbox:
-    """The sending side of one account; `run` does the work."""
+def no_listener(_receipt: Receipt) -> None:
+    """Tell nobody."""
 
-    def __init__(self, store: Store, carrier: Carrier, entropy: random.Random) -> None:
+
+class Outbox:
+    """The sending side of one account; `run` does the work.  `on_settled` is told what became of each message."""
+
+    def __init__(
+        self,
+        store: Store,
+        carrier: Carrier,
+        entropy: random.Random,
+        on_settled: Callable[[Receipt], None] = no_listener,
+    ) -> None:
         self._store = store
         self._carrier = carrier
         self._entropy = entropy
+        self._on_settled = on_settled
         self._lanes: set[AccountId] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._filled = Pulse()
@@ -113,12 +125,12 @@ class Outbox:
                         parcel.recipient, parcel.data, ttl_ms=parcel.ttl_ms, namespace=parcel.namespace
                     )
             except CannotStore as error:
-                self._store.parcel_refused(parcel, str(error))
+                settled = self._store.parcel_refused(parcel, str(error))
                 break
             except RemoteError as error:
                 refusals = refusals + 1 if _is_refusal(error) else 0
                 if refusals == REFUSALS:
-                    self._store.parcel_refused(parcel, str(error))
+                    settled = self._store.parcel_refused(parcel, str(error))
                     break
                 self._store.parcel_delayed(parcel, str(error))
                 self._changed.fire()
@@ -127,10 +139,14 @@ class Outbox:
                 delay = min(2 * delay, LONGEST_DELAY)
             else:
                 total = len(stored.stored_by) + len(stored.failed)
-                self._store.parcel_stored(parcel, hash=stored.hash, stored=len(stored.stored_by), total=total)
+                settled = self._store.parcel_stored(
+                    parcel, hash=stored.hash, stored=len(stored.stored_by), total=total, at_ms=stored.timestamp
+                )
                 break
         self._changed.fire()
         self._filled.fire()
+        if settled is not None:
+            self._on_settled(settled)
 
 
 def _is_refusal(error: RemoteError) -> bool:

@@ -3,13 +3,22 @@
 Migrations are SQL scripts, applied in order and each once; `PRAGMA user_version` counts those applied.  A
 script that has been released is never edited: a change is a new script at the end.
 
-* `identity`: one row, the account itself.
+* `identity`: one row, the account itself (the name in it is of version 1 and no longer read).
+* `configs`: dumps of the configs that the account's devices share.  Who is a contact, and how, is there and
+  nowhere else; `version` counts, so that another program with the file open notices a change.
 * `conversations`: one row per peer; the account's own id is the conversation with oneself.
-* `messages`: what was said.  A message is (author, sent time) within its conversation.  `content` is the
-  whole decrypted Content, so that a later version can show what this one does not understand.
-  `delivered` turns 1 when a consumer of `Client.messages` is done with it.
-* `outbox`: sealed envelopes on their way.  `data` is made once; an attempt never makes other bytes.  `held`
-  rows wait until the row of the same message that is not held has been stored.
+* `messages`: what was said, and notices.  A message is (author, sent time) within its conversation.  `content`
+  is the whole decrypted Content, so that a later version can show what this one does not understand.
+  `delivered` turns 1 when a consumer of `Client.messages` is done with it.  `hash` names it in the swarm of
+  whom it was sent to, `own_hash` in our own.  A `held` one is not shown: its sender is nobody's contact, and
+  it may be older than the removal.
+* `outbox`: sealed envelopes on their way.  `data` is made once; an attempt never makes other bytes.  A row with
+  a `leader` waits until that row has been stored.
+* `reactions`: the last word of each person about each emoji at each message, withdrawn ones included, so that
+  it does not matter in which order they come.
+* `unsent`, `receipts`: what came before the message it speaks of.
+* `chores`: what is still to be changed in our own swarm.
+* `texts`: the index for searching.
 * `seen`: hashes of everything fetched from the swarm, readable or not.
 * `positions`: how far each node of the swarm has been read.
 * `meta`: single values.
@@ -86,6 +95,101 @@ _MIGRATIONS = (
         key TEXT PRIMARY KEY,
         value ANY NOT NULL
     ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE conversations ADD COLUMN last_read_ms INTEGER NOT NULL DEFAULT 0;
+
+    ALTER TABLE messages ADD COLUMN kind TEXT NOT NULL DEFAULT 'text';
+    ALTER TABLE messages ADD COLUMN detail TEXT NOT NULL DEFAULT '';
+    ALTER TABLE messages ADD COLUMN own_hash TEXT;
+    ALTER TABLE messages ADD COLUMN read INTEGER NOT NULL DEFAULT 0 CHECK (read IN (0, 1));
+    ALTER TABLE messages ADD COLUMN held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1));
+    ALTER TABLE messages ADD COLUMN mode INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE messages ADD COLUMN timer_s INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE messages ADD COLUMN expires_ms INTEGER;
+    CREATE INDEX messages_expiring ON messages (expires_ms) WHERE expires_ms IS NOT NULL;
+    UPDATE messages SET own_hash = hash WHERE state = 'received';
+    UPDATE conversations SET last_read_ms = coalesce(
+        (SELECT max(sent_ms) FROM messages m WHERE m.conversation = conversations.id AND m.delivered = 1), 0
+    );
+
+    CREATE TABLE parcels (
+        id INTEGER PRIMARY KEY,
+        message INTEGER REFERENCES messages (id) ON DELETE CASCADE,
+        recipient BLOB NOT NULL,
+        namespace INTEGER NOT NULL,
+        ttl_ms INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        leader INTEGER,
+        attempts INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    INSERT INTO parcels (id, message, recipient, namespace, ttl_ms, data, leader, attempts)
+        SELECT id, message, recipient, namespace, ttl_ms, data,
+            CASE held WHEN 1 THEN
+                (SELECT first.id FROM outbox first WHERE first.message = outbox.message AND first.held = 0) END,
+            attempts
+        FROM outbox;
+    DROP TABLE outbox;
+    ALTER TABLE parcels RENAME TO outbox;
+    CREATE INDEX outbox_by_recipient ON outbox (recipient, id) WHERE leader IS NULL;
+    CREATE INDEX outbox_by_message ON outbox (message);
+    CREATE INDEX outbox_by_leader ON outbox (leader) WHERE leader IS NOT NULL;
+
+    CREATE TABLE configs (
+        namespace INTEGER PRIMARY KEY,
+        dump BLOB NOT NULL,
+        version INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE reactions (
+        conversation INTEGER NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+        author BLOB NOT NULL,
+        target_ms INTEGER NOT NULL,
+        reactor BLOB NOT NULL,
+        emoji TEXT NOT NULL,
+        sent_ms INTEGER NOT NULL,
+        removed INTEGER NOT NULL CHECK (removed IN (0, 1)),
+        PRIMARY KEY (conversation, author, target_ms, reactor, emoji)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE unsent (
+        author BLOB NOT NULL,
+        sent_ms INTEGER NOT NULL,
+        noted_ms INTEGER NOT NULL,
+        PRIMARY KEY (author, sent_ms)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE receipts (
+        conversation INTEGER NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+        sent_ms INTEGER NOT NULL,
+        noted_ms INTEGER NOT NULL,
+        PRIMARY KEY (conversation, sent_ms)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE chores (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL CHECK (kind IN ('delete', 'shorten', 'learn')),
+        hash TEXT NOT NULL,
+        expiry INTEGER NOT NULL,
+        UNIQUE (kind, hash)
+    ) STRICT;
+
+    CREATE VIRTUAL TABLE texts USING fts5 (body, content = 'messages', content_rowid = 'id');
+    INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
+    INSERT INTO texts (texts) VALUES ('rebuild');
+    CREATE TRIGGER texts_insert AFTER INSERT ON messages BEGIN
+        INSERT INTO texts (rowid, body) VALUES (new.id, new.body);
+    END;
+    CREATE TRIGGER texts_delete AFTER DELETE ON messages BEGIN
+        INSERT INTO texts (texts, rowid, body) VALUES ('delete', old.id, old.body);
+    END;
+    CREATE TRIGGER texts_update AFTER UPDATE OF body ON messages BEGIN
+        INSERT INTO texts (texts, rowid, body) VALUES ('delete', old.id, old.body);
+        INSERT INTO texts (rowid, body) VALUES (new.id, new.body);
+    END;
+
+    INSERT INTO meta SELECT 'wanted name', name FROM identity WHERE name <> '';
+    INSERT INTO meta SELECT 'contacts to be made', 1 FROM conversations LIMIT 1;
     """,
 )
 

@@ -170,6 +170,16 @@ def open_file(path: Path, passphrase: str) -> apsw.Connection:
         raise AccountFileError(f"the account file cannot be opened: {error}") from error
 
 
+def destroy(path: Path) -> None:
+    """Delete an account file that no program has open, and what SQLite keeps beside it.  Raises AccountFileError."""
+    try:
+        for suffix in ("-wal", "-shm", ""):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise AccountFileError(f"the account file could not be deleted: {error}") from error
+
+
 def _read_salt(path: Path) -> bytes:
     # Through SQLite's own file layer: closing a plain descriptor would drop the locks that another connection
     # of this process holds on the same file.
@@ -190,6 +200,7 @@ def _connect(path: Path, key: bytes, salt: bytes) -> apsw.Connection:
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", "FULL")
         connection.pragma("foreign_keys", "ON")
+        connection.pragma("secure_delete", "ON")  # what disappeared is not to linger in free pages
         connection.transaction_mode = "IMMEDIATE"
     except BaseException:
         connection.close()

@@ -131,6 +131,10 @@ class ConvoInfoVolatile:
             changes[b"y"] = fields.put_flag(conversation.legacy_blinding)
         self.config.edit(_path(section, conversation.id), changes)
 
+    def set_read(self, account: AccountId, read: ReadState) -> None:
+        """Write how far a conversation with one person was read, and nothing else.  Raises LocalError for other ids."""
+        self.config.edit(_path(_ONE_TO_ONE, account), _put_state(read))
+
     def erase_one_to_one(self, account: AccountId) -> bool:
         """Forget a conversation; return whether it was there."""
         return self._erase(_ONE_TO_ONE, account)

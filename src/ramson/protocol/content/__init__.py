@@ -7,6 +7,7 @@ Spec: messaging.md §3.1, §3.3 (sync copies), §3.4, §3.6.
 
 from ramson.protocol.content.reading import MAX_ATTACHMENTS, MAX_EMOJI, MAX_RECEIPTS, decode
 from ramson.protocol.content.values import (
+    NEVER,
     Attachment,
     Call,
     CallStep,
@@ -37,6 +38,7 @@ __all__ = [
     "MAX_ATTACHMENTS",
     "MAX_EMOJI",
     "MAX_RECEIPTS",
+    "NEVER",
     "Attachment",
     "Call",
     "CallStep",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ramson.crypto.account import AccountId
 
@@ -32,6 +32,9 @@ class Expiration:
     def active(self) -> bool:
         """Whether a message with it disappears; a timer of an unknown kind does not count."""
         return self.mode is not ExpirationMode.NONE and self.timer_s > 0
+
+
+NEVER: Final = Expiration()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class TextMessage:
     sync_target: AccountId | None = None
     profile: Profile | None = field(default=None, repr=False)
     quote: Quote | None = field(default=None, repr=False)
-    expiration: Expiration = Expiration()
+    expiration: Expiration = NEVER
     attachments: tuple[Attachment, ...] = ()
     previews: tuple[LinkPreview, ...] = ()
     invitation: CommunityInvitation | None = None
@@ -180,7 +183,7 @@ class DataExtraction:
     what: Extraction
     sent_ms: int
     target_ms: int = 0
-    expiration: Expiration = Expiration()
+    expiration: Expiration = NEVER
 
 
 class CallStep(IntEnum):
@@ -201,7 +204,7 @@ class Call:
     step: CallStep
     call_id: str
     sent_ms: int
-    expiration: Expiration = Expiration()
+    expiration: Expiration = NEVER
 
     @property
     def rings(self) -> bool:

@@ -1,0 +1,203 @@
+"""The four configs of an account, kept in its file: loaded, edited, merged and dumped within its transactions.
+
+Theory of operation.  A `Config` lives in memory, its dump in the file.  All changes happen inside `changing`, one
+transaction in which the memory is first brought up to what another program may have written, and at the end of
+which every changed config is dumped.  If anything fails, the memory is dropped and loaded again when next
+needed: it never knows more than the file.
+
+The configs are the only place where contacts, their approval, the profile and read states of all devices are
+kept, so that there are no two truths.  Spec: config-sync.md §4.4, §4.11.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from ramson.crypto.account import AccountId, AccountKeys
+from ramson.errors import ParseError
+from ramson.messenger.database import Database
+from ramson.messenger.vault import AccountFileError
+from ramson.protocol.config import (
+    MAX_MESSAGES,
+    Config,
+    ConfigKeys,
+    ConfigKind,
+    ConfigTooLarge,
+    Contact,
+    Contacts,
+    ConvoInfoVolatile,
+    Push,
+    UserGroups,
+    UserProfile,
+)
+
+KINDS: Final = (
+    ConfigKind.USER_PROFILE,
+    ConfigKind.CONTACTS,
+    ConfigKind.USER_GROUPS,
+    ConfigKind.CONVO_INFO_VOLATILE,
+)  # in the order in which they are merged
+_BY_NAMESPACE: Final = {int(kind.namespace): kind for kind in KINDS}
+_TIME = "config time {}"
+
+_log = logging.getLogger(__name__)
+
+
+class Configs:
+    """The configs of one account file."""
+
+    def __init__(self, database: Database, keys: AccountKeys) -> None:
+        self._db = database
+        self._keys = ConfigKeys.own(keys.ed25519)
+        self._loaded: dict[ConfigKind, tuple[Config, int]] = {}
+        self._foreign = -1
+        self._depth = 0
+
+    # Looking
+
+    @property
+    def profile(self) -> UserProfile:
+        """Our name, picture and Note to Self."""
+        return UserProfile(self.config(ConfigKind.USER_PROFILE))
+
+    @property
+    def contacts(self) -> Contacts:
+        """The contacts."""
+        return Contacts(self.config(ConfigKind.CONTACTS))
+
+    @property
+    def read_states(self) -> ConvoInfoVolatile:
+        """How far every conversation was read."""
+        return ConvoInfoVolatile(self.config(ConfigKind.CONVO_INFO_VOLATILE))
+
+    @property
+    def groups(self) -> UserGroups:
+        """The groups and communities."""
+        return UserGroups(self.config(ConfigKind.USER_GROUPS))
+
+    def contact(self, account: AccountId) -> Contact | None:
+        """Return a contact, or None."""
+        return self.contacts.get(account)
+
+    def config(self, kind: ConfigKind) -> Config:
+        """Return a config; edit it inside `changing` only."""
+        if self._depth == 0:
+            self._refresh()
+        if kind not in self._loaded:
+            self._loaded[kind] = self._load(kind)
+        return self._loaded[kind][0]
+
+    def active_hashes(self) -> list[str]:
+        """Return the swarm hashes to keep alive."""
+        return sorted(name for kind in KINDS for name in self.config(kind).active_hashes)
+
+    def time_ms(self, kind: ConfigKind) -> int:
+        """Return when the newest message of a config that we know was stored; 0 if there is none."""
+        return int(self._db.get(_TIME.format(int(kind.namespace)), 0))
+
+    @property
+    def needs_push(self) -> bool:
+        """Whether the swarm lacks something."""
+        return any(self.config(kind).needs_push for kind in KINDS)
+
+    # Changing
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change configs, and what else is in the file, all or nothing."""
+        self._depth += 1
+        try:
+            with self._db.transaction():
+                if self._depth == 1:
+                    self._refresh()
+                yield
+                if self._depth == 1:
+                    self._save()
+        except BaseException:
+            self._loaded.clear()
+            raise
+        finally:
+            self._depth -= 1
+
+    def merge(self, namespace: int, stored: Sequence[tuple[str, bytes]], stored_ms: int, now_ms: int) -> bool:
+        """Take in messages of one namespace; return whether anything changed.  Inside `changing`.
+
+        `stored_ms` is when the newest of them was stored.
+        """
+        kind = _BY_NAMESPACE[namespace]
+        config = self.config(kind)
+        before = config.data
+        accepted = False
+        for start in range(0, len(stored), MAX_MESSAGES):
+            accepted |= bool(config.merge(stored[start : start + MAX_MESSAGES], now_ms=now_ms))
+        if accepted:
+            self.note_time(kind, min(stored_ms, now_ms))
+        return config.data != before
+
+    def note_time(self, kind: ConfigKind, stored_ms: int) -> None:
+        """Note when a message of a config was stored.  Inside `changing`."""
+        self._db.set(_TIME.format(int(kind.namespace)), max(self.time_ms(kind), stored_ms))
+
+    def pushes(self, now_ms: int) -> list[tuple[ConfigKind, Push]]:
+        """Return what has to be pushed, after dumping it; what is too large is left out and logged."""
+        found: list[tuple[ConfigKind, Push]] = []
+        with self.changing():
+            for kind in KINDS:
+                config = self.config(kind)
+                if not config.needs_push:
+                    continue
+                if kind is ConfigKind.CONVO_INFO_VOLATILE:
+                    ConvoInfoVolatile(config).prune(now_ms)
+                try:
+                    found.append((kind, config.push()))
+                except ConfigTooLarge:
+                    _log.error("the config %s has grown too large to be kept in step", kind.name)
+        return found
+
+    def again(self, missing: frozenset[str]) -> list[tuple[ConfigKind, Push]]:
+        """Return the pushes of configs whose messages the swarm has lost, without anything to delete."""
+        lost = [kind for kind in KINDS if missing.intersection(self.config(kind).current_hashes)]
+        with self.changing():
+            pushes = [(kind, self.config(kind).push()) for kind in lost if not self.config(kind).needs_push]
+        return [(kind, Push(push.seqno, push.messages, ())) for kind, push in pushes]
+
+    def confirm(self, confirmed: Mapping[ConfigKind, tuple[int, Sequence[str]]], now_ms: int) -> None:
+        """Note that pushes are stored: by kind their seqno and hashes."""
+        with self.changing():
+            for kind, (seqno, names) in confirmed.items():
+                self.config(kind).confirm_pushed(seqno, names)
+                self.note_time(kind, now_ms)
+
+    # Inside
+
+    def _refresh(self) -> None:
+        foreign = self._db.foreign_version()
+        if foreign == self._foreign:
+            return
+        self._foreign = foreign
+        versions = dict(self._db.rows("SELECT namespace, version FROM configs"))
+        for kind in list(self._loaded):
+            if versions.get(int(kind.namespace), 0) != self._loaded[kind][1]:
+                del self._loaded[kind]
+
+    def _load(self, kind: ConfigKind) -> tuple[Config, int]:
+        row = self._db.first("SELECT dump, version FROM configs WHERE namespace = ?", (int(kind.namespace),))
+        if row is None:
+            return Config(kind, self._keys), 0
+        try:
+            return Config.load(kind, self._keys, row[0]), row[1]
+        except ParseError as error:
+            raise AccountFileError(
+                f"what the account file says of the account cannot be read: {error}", remedy="Restore a backup of it."
+            ) from None
+
+    def _save(self) -> None:
+        for kind, (config, version) in list(self._loaded.items()):
+            if config.needs_dump:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO configs VALUES (?, ?, ?)", (int(kind.namespace), config.dump(), version + 1)
+                )
+                self._loaded[kind] = config, version + 1
