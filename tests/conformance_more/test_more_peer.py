@@ -1,6 +1,7 @@
 """Node-to-node requests beyond the public suite: forwarded forms, handoff, hops, storage tests."""
 
 import base64
+import concurrent.futures
 import json
 import os
 import time
@@ -510,6 +511,48 @@ def test_unready_node_refuses_hops(net, unassigned):
         r = c.request("sn.onion_request", b"x", timeout=8)
         assert r[:2] == [b"503", f"Snode not ready: {unassigned.ed}".encode()]
         assert c.request("sn.ping", timeout=5) == [b"pong"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "body"),
+    [
+        ([b"200", b"fine"], 200, b"fine"),
+        ([b"421", b"elsewhere"], 421, b"elsewhere"),
+        ([b"200", b"fine", b"extra"], 200, b"fine"),
+        ([b"302", b"odd"], 500, b"odd"),
+        ([b"0", b"odd"], 500, b"odd"),
+        ([b"nonsense", b"odd"], 500, b"odd"),
+        ([b"200"], 500, b"Invalid response from snode"),
+        ([], 500, b"Invalid response from snode"),
+        (None, 504, b"Request time out"),
+    ],
+)
+def test_hop_as_the_next_node_sees_it(net, a, peer, parts, status, body):
+    """onion §3/§6, oxend-interface §1 (roles are symmetric): a asks the suite along the suite's own connection."""
+    assert peer.request("sn.ping", timeout=5) == [b"pong"]
+    e, key, ct = LayerKey(a.x, GCM), os.urandom(32), os.urandom(300)
+    doc = {"destination": net.phantom.ed, "ephemeral_key": key.hex(), "enc_type": "xchacha20-poly1305"}
+    with concurrent.futures.ThreadPoolExecutor(1) as ex:
+        reply = ex.submit(a.post, "/onion_req/v2", frame(e.encrypt(frame(ct, doc)), e.outer()))
+        cmd, tag, asked = peer.recv(5)
+        got = bt.decode(asked)
+        if parts is None:
+            peer.send("FORBIDDEN_SN", "REPLY", tag)
+        else:
+            peer.send("REPLY", tag, *parts)
+        r = reply.result(10)
+    assert cmd == b"sn.onion_request"
+    assert got[b"enc_type"] in (b"xchacha20", b"xchacha20-poly1305")
+    assert {k: v for k, v in got.items() if k != b"enc_type"} == {b"data": ct, b"ephemeral_key": key, b"hop_no": 1}
+    assert (r.status, r.body) == (status, body)
+
+
+def test_next_node_that_nobody_can_reach(net, a):
+    """onion §6: without a connection or an address: 504, sooner or later."""
+    e = LayerKey(a.x, GCM)
+    doc = {"destination": net.phantom.ed, "ephemeral_key": os.urandom(32).hex()}
+    r = a.post("/onion_req/v2", frame(e.encrypt(frame(b"x" * 60, doc)), e.outer()))
+    assert (r.status, r.body) == (504, b"Request time out")
 
 
 # ---- ping and storage tests

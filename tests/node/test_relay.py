@@ -22,7 +22,16 @@ from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.swarms import UNASSIGNED
 from ramson.registry import FileRegistry
-from ramson.world import AddressRefused, HttpResponse, NetError, PeerRefused, PeerTimeout, Stage
+from ramson.world import (
+    AddressRefused,
+    Endpoint,
+    HttpResponse,
+    NetError,
+    PeerAddress,
+    PeerRefused,
+    PeerTimeout,
+    Stage,
+)
 
 NOWHERE = b"\xab" * 32
 
@@ -215,11 +224,19 @@ async def test_silence_and_refusal_of_the_next_node(network, error):
     assert await network.relays[0].enter(body) == Relayed(504, b"Request time out")
 
 
-async def test_a_next_node_without_an_address(network):
+async def test_a_next_node_without_an_address_is_left_to_the_link(network):
     network.records[1] = record(network.keys[1], 0, ip="0.0.0.0")
     network.publish()
+    asked = []
+
+    async def fail(peer, *args, **kw):
+        asked.append(peer)
+        raise PeerTimeout("it has no connection to us")
+
+    network.request = fail
     body, _ = layer(network, to_node(network.keys[1].ed25519.public))
     assert await finished(network.relays[0].enter(body)) == Relayed(504, b"Request time out")
+    assert asked == [PeerAddress(Endpoint("0.0.0.0", 0), network.keys[1].x25519.public)]
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,29 @@ async def test_a_reply_may_come_by_another_connection_of_the_same_key_only(wire)
     assert await task == [b"real"]
 
 
+def only(key):
+    return Command(
+        lambda _origin, _parts: [b"pong"], refuse=lambda origin: None if origin.key == key else b"FORBIDDEN_SN"
+    )
+
+
+async def test_a_peer_without_a_port_is_asked_along_its_own_connection(wire):
+    link = engine(wire, sn_ping=only(BEN), storage_info=Command(lambda _origin, _parts: []))
+    nowhere = PeerAddress(Endpoint("0.0.0.0", 0), BEN)
+    wire.gone.add(None)
+    with pytest.raises(PeerTimeout):
+        await link.request(nowhere, "sn.ping", [], timeout=1)
+    wire.deliver(b"storage.info", b"t", route="a stranger's way")  # anybody can give it, so it proves nothing
+    wire.deliver(b"sn.ping", b"t", key=EVE, route="refused")
+    wire.deliver(b"sn.ping", b"t", route="from Ben")
+    wire.taken()
+    task = link.request(nowhere, "sn.ping", [b"x"], timeout=1)
+    [(route, frames)] = wire.taken()
+    assert route == "from Ben"
+    wire.deliver(b"REPLY", frames[1], b"y", route="from Ben")
+    assert await task == [b"y"]
+
+
 async def test_no_reply_in_time(wire):
     link = engine(wire)
     task, _ = await asking(link, wire, seconds=0.02)

@@ -41,7 +41,7 @@ from ramson.world import (
 
 HOP_SECONDS: Final = 30.0
 SERVER_SECONDS: Final = 25.0
-MAX_SERVER_REPLY: Final = 10_000_000  # bytes: what fits into the reply of a hop
+MAX_SERVER_REPLY: Final = 10 * 1024 * 1024  # bytes: what fits into the reply of a hop; the largest file does too
 MAX_WAITING: Final = 4_000
 MAX_WAITING_BYTES: Final = 256 * 1024 * 1024
 
@@ -178,9 +178,8 @@ class OnionRelay:
         if inner.destination == self._standing.ed25519:
             # A node does not call itself: it peels the next layer at once.
             return self.hop([onion.encode_hop(inner, hop_no)])
-        peer = peer_address(node)
-        if peer is None:
-            return _TIMED_OUT  # spec gap: a listed node without an address; nobody can reach it
+        # spec gap: a listed node without an address; it is reached if it keeps a connection to us
+        peer = peer_address(node) or PeerAddress(Endpoint(node.ip, 0), node.x25519)
         return self._to_node(peer, onion.encode_hop(inner, hop_no))
 
     async def _to_node(self, peer: PeerAddress, request: bytes) -> Relayed:

@@ -7,8 +7,9 @@ Theory of operation
 -------------------
 A request is known by its tag and by the key it was sent to.  Its reply may arrive by any connection of
 that key, not only by the one the request left on, because the other end answers on "the" connection
-it has to us.  A refusal with a tag fails that request; `UNKNOWNCOMMAND` has no tag and fails all requests
-for that name at that key, for none of them will ever be answered.
+it has to us.  A peer without a port, which nobody can dial, is asked along the connection from which it last gave a
+command that not everybody may give.  A refusal with a tag fails that request; `UNKNOWNCOMMAND` has no tag and fails
+all requests for that name at that key, for none of them will ever be answered.
 
 An incoming message is judged in this order: is it well formed (else dropped), is the name known (else
 `UNKNOWNCOMMAND`), may this key use it now (else the refusal's code), does a request have its tag (else
@@ -32,7 +33,7 @@ from ramson.errors import ParseError
 from ramson.protocol import omq
 from ramson.world.faults import describe
 from ramson.world.http import Endpoint
-from ramson.world.peers import Command, Origin, PeerAddress, PeerRefused, PeerTimeout, Reply
+from ramson.world.peers import Command, Origin, PeerAddress, PeerRefused, PeerTimeout, Reply, open_to_all
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 PLACES: Mapping[str, int] = {"sn": 1000, "storage": 200, "monitor": 500}
 OTHER_PLACES = 1000
 MAX_HELD = 256 * 1024 * 1024  # bytes of messages whose handlers have not answered yet
+MAX_CALLERS = 4096  # remembered connections of peers
 
 
 class FrameReceiver(Protocol):
@@ -102,6 +104,7 @@ class OmqEngine:
         self._commands = dict(commands)
         self._entropy = entropy
         self._pending: dict[bytes, dict[bytes, _Pending]] = {}
+        self._callers: dict[bytes, Hashable] = {}  # the last route of each key that was let in by name
         self._tasks: set[asyncio.Future[Reply]] = set()
         self._places: Counter[str] = Counter()
         self._held = 0
@@ -126,10 +129,11 @@ class OmqEngine:
             return reply
         tag = self._entropy.randbytes(omq.TAG_SIZE)
         frames = omq.request(name, tag, parts)
-        pending = _Pending(name, self._transport.connect(peer), reply)
         key = peer.x25519
+        route = self._transport.connect(peer) if peer.endpoint.port else self._callers.get(key)
+        pending = _Pending(name, route, reply)
         self._pending.setdefault(key, {})[tag] = pending
-        if self._transport.send(pending.route, frames):
+        if self._transport.send(route, frames):
             timer = loop.call_later(timeout, _time_out, pending, timeout)
         else:
             timer = None
@@ -227,6 +231,8 @@ class OmqEngine:
             if code is not None:
                 self._transport.send(origin.route, omq.refuse(call, code))
                 return
+            if command.refuse is not open_to_all:
+                self._remember(origin)
             if command.expects_reply and call.tag is None:
                 self._transport.send(origin.route, omq.no_reply_tag(call))
                 return
@@ -242,6 +248,11 @@ class OmqEngine:
                 self._answer(origin, call, answer)
         except Exception as error:  # noqa: BLE001 - a handler's fault must not stop the link
             logger.error("handler of %s failed: %s", call.name, describe(error))  # noqa: TRY400 - no traceback
+
+    def _remember(self, origin: Origin) -> None:
+        if len(self._callers) >= MAX_CALLERS and origin.key not in self._callers:
+            self._callers.clear()
+        self._callers[origin.key] = origin.route
 
     def _await(self, origin: Origin, call: omq.Call, answer: Awaitable[Reply], category: str, size: int) -> None:
         # what `ensure_future` finds out about its argument takes as long as making a task of a coroutine

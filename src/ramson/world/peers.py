@@ -80,7 +80,8 @@ class PeerLink(Protocol):
     ) -> Awaitable[list[bytes]]:
         """Send a request and return the reply's data parts.
 
-        Awaiting it raises PeerTimeout after `timeout` seconds and PeerRefused when the peer's OxenMQ layer says no.
+        A peer without a port is asked along its own connection to us, if there is one.  Awaiting it raises
+        PeerTimeout after `timeout` seconds and PeerRefused when the peer's OxenMQ layer says no.
         An `async def` will do; a future that is already on its way costs the caller no task.
         """
         ...
