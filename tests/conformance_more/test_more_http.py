@@ -1,13 +1,20 @@
 """Transport over HTTPS, beyond the public suite: routes, limits, and how strictly JSON is read."""
 
 import base64
+import collections
+import copy
 import http.client
+import ipaddress
 import json
+import os
 import socket
+import time
 
 import pytest
 from sntest.helpers import refused
 from sntest.http import _ctx
+from sntest.omq import Omq
+from sntest.onion import Onion
 
 MAX_BODY = 10 * 1024 * 1024
 INFO = b'{"method":"info","params":{}}'
@@ -423,3 +430,49 @@ def test_unready_ping_and_stats_routes(unassigned):
     refused(unassigned.raw_rpc(b"{"), 503, want)
     refused(unassigned.raw_rpc(INFO, {"x-loki-long-poll": ""}), 503, want)
     assert unassigned.http("GET", "/storage_rpc/v1").status == 404
+
+
+# ---- rate limit
+
+
+def fresh_source(node):
+    """A loopback address that nobody has called from."""
+    if not ipaddress.ip_address(node.ip).is_loopback:
+        pytest.skip("needs loopback nodes")
+    return f"127.89.{os.urandom(1)[0]}.{1 + os.urandom(1)[0] % 250}"
+
+
+@pytest.mark.ratelimit
+def test_onions_are_not_limited(a):
+    """storage-rpc §5: the limit is for storage_rpc and methods, not for onion requests, pings and statistics."""
+    source = fresh_source(a)
+    onions = Onion([a], INFO, {"headers": ""})
+    c = http.client.HTTPSConnection(a.ip, a.https_port, context=_ctx, timeout=30, source_address=(source, 0))
+    got = set()
+    for path, body in (("/onion_req/v2", onions.body), ("/ping_test/v1", b"")):
+        for _ in range(900):
+            c.request("POST", path, body)
+            r = c.getresponse()
+            r.read()
+            got.add(r.status)
+    c.close()
+    assert got == {200}
+
+
+@pytest.mark.ratelimit
+@pytest.mark.omq
+def test_methods_over_omq_are_limited(a):
+    """storage-rpc §5: 600 deep, 300/s, over OxenMQ too: two parts, 429 and the text; nodes' requests are not."""
+    node = copy.copy(a)
+    node.ip = f"{fresh_source(a)}:0;{a.ip}"
+    count, t0 = 2400, time.monotonic()
+    with Omq(node) as c:
+        for i in range(count):
+            c.send("storage.info", b"%d" % i, b"{}")
+        got = collections.Counter(tuple(m[2:]) if len(m) == 4 else "answer" for m in (c.recv(10) for _ in range(count)))
+        allowed = 600 + 300 * (time.monotonic() - t0)
+        if allowed > 2200:
+            pytest.skip("the node (or this client) is too slow to be limited")
+        assert set(got) == {"answer", (b"429", b"Too Many Requests\n")}
+        assert allowed * 0.8 - 20 <= got["answer"] <= allowed + 60
+    assert a.rpc("info", source="127.89.0.1").status == 200
