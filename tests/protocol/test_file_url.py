@@ -1,5 +1,7 @@
 """URLs of files: what clients write, what ours writes, and what strangers may try."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,10 +60,8 @@ def test_bad_urls_are_refused(text):
 @given(st.text())
 def test_noise_is_refused_and_nothing_else_happens(text):
     for url in (text, f"http://{text}/file/1", f"http://h/file/{text}", f"http://h/file/1#{text}"):
-        try:
+        with contextlib.suppress(ParseError):
             FileUrl.parse(url)
-        except ParseError:
-            pass
 
 
 @given(

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "devnet": ("devnet", "devnet"),
     "node": ("operate", "node_app"),
     "seed": ("operate", "seed_app"),
+    "servers": ("servers", "servers_app"),
 }
 
 

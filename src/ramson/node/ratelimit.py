@@ -31,20 +31,20 @@ class RateLimiter:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def allow(self, address: str) -> bool:
-        """Count a request of this address; False when it has made too many."""
+    def allow(self, address: str, cost: float = 1) -> bool:
+        """Count a request of this address, or `cost` of them; False when it has made too many."""
         now = self._clock.monotonic()
         buckets = self._buckets
         bucket = buckets.get(address)
         if bucket is None:
             if len(buckets) >= self._addresses:
                 buckets.popitem(last=False)
-            buckets[address] = (self._depth - 1, now)
-            return True
+            buckets[address] = (self._depth - cost if cost <= self._depth else self._depth, now)
+            return cost <= self._depth
         tokens, then = bucket
         tokens = min(self._depth, tokens + (now - then) * self._rate)
-        allowed = tokens >= 1
-        buckets[address] = (tokens - 1 if allowed else tokens, now)
+        allowed = tokens >= cost
+        buckets[address] = (tokens - cost if allowed else tokens, now)
         buckets.move_to_end(address)
         return allowed
 
