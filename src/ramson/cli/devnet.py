@@ -34,13 +34,26 @@ def devnet(
         bool,
         typer.Option("--conformance", help="The shape that lets no test of the conformance suite skip."),
     ] = False,
+    file_server: Annotated[
+        bool, typer.Option("--file-server", help="Run a file server too, for attachments and pictures.")
+    ] = False,
 ) -> None:
     """Start a network of real nodes on this machine, write DIR/network.json, and stay up until Ctrl-C."""
-    run(_stay_up(directory, nodes=nodes, swarms=swarms, conformance=conformance))
+    run(
+        _stay_up(
+            Devnet(
+                real.world(),
+                directory,
+                nodes=nodes,
+                swarms=swarms,
+                conformance=conformance,
+                file_server=file_server,
+            )
+        )
+    )
 
 
-async def _stay_up(directory: Path, *, nodes: int, swarms: int, conformance: bool) -> None:
-    network = Devnet(real.world(), directory, nodes=nodes, swarms=swarms, conformance=conformance)
+async def _stay_up(network: Devnet) -> None:
     with progress("Starting the nodes…"):
         await network.__aenter__()
     try:

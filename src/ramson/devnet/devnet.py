@@ -18,12 +18,15 @@ from ramson.devnet.processes import DevnetError, Worker
 from ramson.node import certificate
 from ramson.node.keys import NodeKeys
 from ramson.protocol import network_file
+from ramson.protocol.file_server import FileServer
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState, Seed
 from ramson.protocol.nodes import NodeRecord
+from ramson.servers.keys import ServerKeys
 from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse, Listener, NetError, World
 from ramson.world.pins import pin_of
 
 SEED = "seed"
+FILES = "files"
 BLOCKS = range(64, 250)  # second bytes of 127.x addresses to choose from
 _AT_ONCE = 4  # processes starting at the same time
 
@@ -32,15 +35,23 @@ class Devnet:
     """One test network; an async context manager that starts it and, at the end, stops all of it.
 
     `nodes` dealt over `swarms`, or the shape of the conformance suite.  An existing directory is used again: its
-    keys and databases stay, its addresses are drawn anew.
+    keys and databases stay, its addresses are drawn anew.  With `file_server` it has one, called `files`.
     """
 
     def __init__(
-        self, world: World, directory: Path, *, nodes: int = 12, swarms: int = 2, conformance: bool = False
+        self,
+        world: World,
+        directory: Path,
+        *,
+        nodes: int = 12,
+        swarms: int = 2,
+        conformance: bool = False,
+        file_server: bool = False,
     ) -> None:
         self._world = world
         self.directory = directory
         self._shape = (nodes, swarms, conformance)
+        self._with_files = file_server
         self._reserved: list[Listener] = []
         self._workers: dict[str, Worker] = {}
         self._network: NetworkFile | None = None
@@ -128,7 +139,7 @@ class Devnet:
         block = await self._free_block()
         ports: list[int] = []
         if block is None:
-            for _ in range(2 * nodes + 1):
+            for _ in range(2 * nodes + 2):
                 self._reserved.append(await self._hold(Endpoint("127.0.0.1", 0)))
             ports = [listener.endpoint.port for listener in self._reserved]
             await self._free_ports()
@@ -160,9 +171,14 @@ class Devnet:
             seeds=(Seed(url, pin),),
             diversity=plan.diversity,
             ons=_known_name(),
+            file_server=self._file_server(plan) if self._with_files else None,
         )
         self.network_path.write_bytes(network_file.encode(network))
         return network
+
+    def _file_server(self, plan: Layout) -> FileServer:
+        keys = ServerKeys.load_or_create(self.directory / FILES, self._world.entropy)
+        return FileServer(f"http://{plan.files}", keys.x25519.public, ranges=True)
 
     def _node(self, place: Place) -> NetworkNode:
         keys = NodeKeys.load_or_create(self.directory / place.name, self._world.entropy)
@@ -190,6 +206,10 @@ class Devnet:
                 home = self.directory / place.name
                 arguments = ("node", "run", *common, "--allow-private-relay", "--name", place.name, "--dir", str(home))
                 workers[place.name] = Worker(place.name, arguments, home / "log")
+        if self._with_files:
+            home = self.directory / FILES
+            command = ("servers", "files", "--stop-with-input", "--listen", str(plan.files), "--dir", str(home))
+            workers[FILES] = Worker(FILES, command, home / "log")
         return workers
 
 

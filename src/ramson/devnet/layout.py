@@ -16,6 +16,7 @@ from ramson.protocol.swarms import UNASSIGNED
 from ramson.world import Endpoint
 
 HTTPS_PORT, OMQ_PORT, SEED_PORT = 22021, 22020, 4443  # as on the public network
+FILES_PORT = 8080  # the public file server has port 80, which not everybody may listen at
 MAX_NODES = 200
 RING = 2**64
 
@@ -39,10 +40,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All places, the seed's endpoint and the diversity rule that path building can keep here."""
+    """All places, the endpoints of seed and file server, and the diversity rule that path building can keep here."""
 
     places: tuple[Place, ...]
     seed: Endpoint
+    files: Endpoint
     diversity: int  # as in the network file: 0 switches the rule off
 
 
@@ -61,6 +63,10 @@ def _seed(block: int | None, free_port: Callable[[], int]) -> Endpoint:
     return Endpoint("127.0.0.1", free_port()) if block is None else Endpoint(f"127.{block}.0.1", SEED_PORT)
 
 
+def _files(block: int | None, free_port: Callable[[], int]) -> Endpoint:
+    return Endpoint("127.0.0.1", free_port()) if block is None else Endpoint(f"127.{block}.0.2", FILES_PORT)
+
+
 def plain(nodes: int, swarms: int, *, block: int | None, free_port: Callable[[], int]) -> Layout:
     """`nodes` active nodes dealt evenly over `swarms` swarms.
 
@@ -72,7 +78,7 @@ def plain(nodes: int, swarms: int, *, block: int | None, free_port: Callable[[],
         raise LocalError(f"{nodes} nodes cannot form {swarms} swarms")
     ids, address = swarm_ids(swarms), _addresses(block, free_port)
     places = [Place(f"n{i}", *address(i), swarm_id=ids[i * swarms // nodes]) for i in range(nodes)]
-    return Layout(tuple(places), _seed(block, free_port), 0 if block is None else 24)
+    return Layout(tuple(places), _seed(block, free_port), _files(block, free_port), 0 if block is None else 24)
 
 
 def conformance(*, block: int | None, free_port: Callable[[], int]) -> Layout:
@@ -94,4 +100,4 @@ def conformance(*, block: int | None, free_port: Callable[[], int]) -> Layout:
     for i, (swarm_id, state) in enumerate(shape):
         where = ("0.0.0.0", 0, 0) if state is NodeState.PHANTOM else address(i)
         places.append(Place(f"n{i}", *where, swarm_id=swarm_id, state=state))
-    return Layout(tuple(places), _seed(block, free_port), 0 if block is None else 24)
+    return Layout(tuple(places), _seed(block, free_port), _files(block, free_port), 0 if block is None else 24)
