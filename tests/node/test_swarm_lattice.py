@@ -74,9 +74,19 @@ def test_only_a_rising_expiry_needs_no_warrant():
     assert admits(None, fresh(5000), None, 0, NOW)
     assert admits(fresh(2000), fresh(5000), None, 0, NOW)
     assert admits(fresh(9).lowered(3), fresh(9).lowered(4), None, 0, NOW)
-    for greater in (fresh(5000).killed(), fresh(5000).lowered(1), State(1, dead=False, version=0, expiry=9000)):
+    for greater in (fresh(5000).killed(), fresh(5000).lowered(1)):
         assert not admits(fresh(5000), greater, None, 0, NOW)
         assert not admits(None, greater, None, 0, NOW)
+
+
+def test_a_message_that_was_stored_again_needs_no_warrant_unless_it_lives_shorter():
+    again = State(1, dead=False, version=0, expiry=5000)
+    for known in (None, fresh(9000).killed(), fresh(5000), fresh(9000).lowered(5000)):
+        assert admits(known, again, None, 0, NOW)
+        assert admits(known, again, Warrant(0, 77), 78, NOW)  # deleted by a request that does not speak of it any more
+    assert not admits(fresh(5001), again, None, 0, NOW)
+    assert admits(fresh(5001), again, Warrant(0, ALWAYS), 0, NOW)
+    assert not admits(fresh(5000), again.lowered(4000), None, 0, NOW)
 
 
 def test_a_warrant_allows_as_much_as_it_says():
@@ -93,35 +103,41 @@ def test_a_warrant_allows_as_much_as_it_says():
 
 
 class Member:
-    """One honest member's copy of a message, with the floor of its last proof."""
+    """One honest member's copy of a message, its timestamp, and what the last proof of it allows."""
 
     def __init__(self):
-        self.state, self.floor = None, None
+        self.state, self.timestamp, self.warrant = None, 0, None
 
-    def do(self, what, value):
+    def do(self, what, value, time):
         if what == "store":
+            if self.state is None or self.state.dead:
+                self.timestamp = time
             self.state = fresh(value) if self.state is None else self.state.stored(value)
         elif self.state is None or self.state.dead:
             pass
         elif what == "delete":
-            self.state, self.floor = self.state.killed(), 0
+            self.state, self.warrant = self.state.killed(), Warrant(0, ALWAYS)
+        elif what == "delete_before":
+            self.state, self.warrant = self.state.killed(), Warrant(0, time)
         elif value < self.state.expiry:
-            self.state, self.floor = self.state.lowered(value), value
+            self.state, self.warrant = self.state.lowered(value), Warrant(value, ALWAYS)
         else:
             self.state = self.state._replace(expiry=value)
 
     def hear(self, other):
         if other.state is None or (self.state is not None and other.state <= self.state):
             return
-        warrant = None if other.floor is None else Warrant(other.floor, ALWAYS)
-        if admits(self.state, other.state, warrant, 0, NOW):
+        timestamp = other.timestamp if self.state is None else self.timestamp
+        if admits(self.state, other.state, other.warrant, timestamp, NOW):
             if self.state is None or self.state[:3] != other.state[:3]:
-                self.floor = other.floor
+                self.warrant = other.warrant
+            if self.state is None or (self.state.dead and not other.state.dead):
+                self.timestamp = other.timestamp
             self.state = other.state
 
 
 deeds = st.tuples(
-    st.sampled_from(["store", "delete", "expire"]),
+    st.sampled_from(["store", "delete", "delete_before", "expire"]),
     st.integers(NOW + 1, NOW + 20),
     st.sets(st.integers(0, 3), min_size=1),  # whom it reached
 )
@@ -131,12 +147,12 @@ deeds = st.tuples(
 @given(st.lists(deeds | st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12), st.randoms())
 def test_honest_members_end_up_alike_whatever_reached_whom(history, chance):
     members = [Member() for _ in range(4)]
-    for event in history:
+    for time, event in enumerate(history):
         if len(event) == 2:
             members[event[0]].hear(members[event[1]])
         else:
             for place in event[2]:
-                members[place].do(event[0], event[1])
+                members[place].do(event[0], event[1], time)
     want = None
     for member in members:
         want = join(want, member.state)

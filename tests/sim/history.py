@@ -251,13 +251,13 @@ def present_until(history: History, key: Key, ops: list[Op]) -> int | None:
     stores = [op for op in ops if op.kind is Kind.STORE and op.evidence(key)]
     if not stores:
         return None
-    latest = max(stores, key=lambda op: op.start)
-    since = 0
-    if kills:
-        # Born again: only if it was somebody who knew of every delete that stored it again.
-        if not all(kill.precedes(latest) and kill.evidence(key) & latest.evidence(key) for kill in kills):
-            return None
-        since = latest.start
+    # Born again: only if it was somebody who knew of every delete that stored it again.
+    stores = [
+        op for op in stores if all(kill.precedes(op) and kill.evidence(key) & op.evidence(key) for kill in kills)
+    ]
+    if not stores:
+        return None
+    since = min(op.start for op in stores)
     claims = [
         op.value
         for op in ops

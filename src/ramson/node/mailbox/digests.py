@@ -58,6 +58,7 @@ class Digests:
     def __init__(self) -> None:
         self._owns: Owns = _nobody
         self._sums = [0] * (FAN * FAN)
+        self._tops = [0] * FAN  # by first byte: the sum of its 256 buckets
         self._valid: set[int] = set()  # first bytes
         self._computed: dict[int, dict[int, int]] = {}  # first byte → sums by bucket, of this transaction
         self._changes: dict[int, int] = {}  # bucket → what this transaction adds
@@ -72,7 +73,7 @@ class Digests:
         if prefix:
             first = prefix[0] << 8
             return self._sums[first : first + FAN]
-        return [sum(self._sums[first : first + FAN]) % MODULUS for first in range(0, FAN * FAN, FAN)]
+        return list(self._tops)
 
     # ---- inside transactions
 
@@ -105,9 +106,11 @@ class Digests:
             self._sums[first * FAN : first * FAN + FAN] = [0] * FAN
             for bucket, value in sums.items():
                 self._sums[bucket] = value % MODULUS
+            self._tops[first] = sum(sums.values()) % MODULUS
             self._valid.add(first)
         for bucket, value in self._changes.items():
             self._sums[bucket] = (self._sums[bucket] + value) % MODULUS
+            self._tops[bucket >> 8] = (self._tops[bucket >> 8] + value) % MODULUS
         self._computed.clear()
         self._changes.clear()
 

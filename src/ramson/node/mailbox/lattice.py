@@ -8,8 +8,9 @@ message back.  Stored again after a delete, the message begins its next `birth`.
 by which `extend` and storing again need no order; lowering one begins the next `version`.  So the order is (birth,
 dead, version, expiry).  What is left of a message without its data, dead or run out, is its ghost.
 
-Whoever holds copies can lie.  Letting an expiry rise is harmless; everything else that makes a state greater could
-destroy a copy, and is admitted only with a `Warrant`: what the account's own signed request allows.
+Whoever holds copies can lie.  Letting an expiry rise is harmless, and so is a message that was stored again and lives
+no shorter: who has its data could store it himself.  Everything else that makes a state greater could destroy a
+copy, and is admitted only with a `Warrant`: what the account's own signed request allows.
 
 Of a subaccount token the latest revocation or its withdrawal counts, ordered by the time the owner signed; of all
 tokens of an account the newest are kept.
@@ -81,6 +82,12 @@ def admits(known: State | None, offered: State, warrant: Warrant | None, timesta
     """
     if offered[:3] == ((0, False, 0) if known is None else known[:3]):
         return True  # only the expiry rises
+    if (
+        not offered.dead
+        and offered.version == 0
+        and (known is None or (known.birth < offered.birth and (known.dead or known.expiry <= offered.expiry)))
+    ):
+        return True  # stored again since; the proof of its last delete may not speak of what came after
     if warrant is None or timestamp > warrant.until:
         return False
     return warrant.floor <= (now if offered.dead else offered.expiry)
