@@ -3,12 +3,12 @@
 Theory of operation.  A transaction costs one fsync however much it holds, so operations that arrive while
 the disk is busy are gathered and committed together.  A disk that is quicker than operations come would
 still commit each of them alone, with two changes of threads: so for a moment after several came at once, a
-group waits a little for company.  An operation that comes alone never waits.
+small group waits a little for company.  An operation that comes alone never waits.
 
 The statements of light operations run on the event loop (tens of microseconds each, into SQLite's memory);
-only COMMIT, which waits for the disk, goes to `Disk`.  Running every statement on the disk's thread was measured to be slower: SQLite gives the
-interpreter lock back at each statement, and a busy event loop takes up to 5 ms to hand it over again.
-Heavy operations (sweeps, hand-overs) go to the disk as a whole.
+only COMMIT, which waits for the disk, goes to `Disk`.  Running every statement on the disk's thread was
+measured to be slower: SQLite gives the interpreter lock back at each statement, and a busy event loop takes
+up to 5 ms to hand it over again.  Heavy operations (sweeps, hand-overs) go to the disk as a whole.
 
 An operation is acknowledged after COMMIT and never before.  When one operation of a group fails, the group
 is rolled back and each is tried alone, so that nobody fails for another's fault.  When COMMIT fails, all of
@@ -37,7 +37,8 @@ from ramson.world import Clock, Disk
 T = TypeVar("T")
 
 MAX_GROUP: Final = 256  # operations in one transaction
-GATHER_SECONDS: Final = 0.002  # how long a group waits for company when there is likely to be some
+COMPANY: Final = 6  # operations that are enough for one transaction
+GATHER_SECONDS: Final = 0.002  # how long fewer of them wait for company when there is likely to be some
 CROWDED_SECONDS: Final = 0.05  # how long after several came at once
 SLOW_SECONDS: Final = 2.0  # a transaction that takes longer is worth a line in the log
 
@@ -116,7 +117,7 @@ class Writer:
         group: list[_Operation] = []
         try:
             while self._waiting:
-                if self._crowded_until > self._clock.monotonic():
+                if len(self._waiting) < COMPANY and self._crowded_until > self._clock.monotonic():
                     await asyncio.sleep(GATHER_SECONDS)
                 group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_GROUP))]
                 began = self._clock.monotonic()

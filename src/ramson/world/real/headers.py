@@ -27,6 +27,9 @@ class LazyHeaders(Mapping[str, str]):
         return named
 
     def __getitem__(self, name: str) -> str:
+        # Most headers that are asked for are not there, and mostly their lengths tell.
+        if self._named is None and len(name) not in map(len, self._raw):
+            raise KeyError(name)
         return self._decoded()[name]
 
     def __iter__(self) -> Iterator[str]:
