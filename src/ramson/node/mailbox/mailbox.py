@@ -54,6 +54,10 @@ _OUTBOX: Final = (
     "SELECT hash, timestamp, expiry, data FROM message WHERE account = ? AND namespace = ?"
     " ORDER BY timestamp DESC, hash DESC LIMIT 1"
 )
+_DUE: Final = (
+    "SELECT EXISTS (SELECT 1 FROM message WHERE expiry <= ?1), EXISTS (SELECT 1 FROM ghost WHERE until <= ?1),"
+    " EXISTS (SELECT 1 FROM proof WHERE id > ?2)"
+)
 _END_OF_TIME: Final = 2**63 - 1
 
 
@@ -276,15 +280,26 @@ class Mailbox:
         """Delete everything that had expired at `now` (ms); return how many messages that were.
 
         Ghosts go when their time is over, and before it when the database has no room: messages come first.
+        Where there is nothing to do nothing is written.
         """
-        total = await self._sweep_out(partial(statements.sweep, digests=self._digests, now=now, limit=SWEEP_BATCH))
-        await self._sweep_out(partial(statements.sweep_ghosts, digests=self._digests, now=now, limit=SWEEP_BATCH))
-        while self.stats().used_bytes > self._max_bytes:
+        try:
+            ((messages, ghosts, proofs),) = rows(self._reader, _DUE, (now, self._proofs_swept))
+        except apsw.Error as error:
+            raise explain(error) from error
+        total = 0
+        if messages:
+            total = await self._sweep_out(partial(statements.sweep, digests=self._digests, now=now, limit=SWEEP_BATCH))
+        if ghosts:
+            await self._sweep_out(partial(statements.sweep_ghosts, digests=self._digests, now=now, limit=SWEEP_BATCH))
+        while self._used_bytes() > self._max_bytes:
             work = partial(statements.sweep_ghosts, digests=self._digests, now=_END_OF_TIME, limit=ROOM_BATCH)
             if not await self._writer.submit(work, heavy=True):
                 break
-        work = partial(statements.sweep_proofs, after=self._proofs_swept, limit=SWEEP_BATCH)
-        self._proofs_swept = await self._writer.submit(work, heavy=True)
+        if proofs:
+            work = partial(statements.sweep_proofs, after=self._proofs_swept, limit=SWEEP_BATCH)
+            self._proofs_swept = await self._writer.submit(work, heavy=True)
+        else:
+            self._proofs_swept = 0
         return total
 
     async def _sweep_out(self, work: Callable[[apsw.Connection], int]) -> int:
@@ -301,8 +316,15 @@ class Mailbox:
         sql = "SELECT count(*), count(DISTINCT account) FROM message"
         try:
             ((messages, accounts),) = rows(self._reader, sql, ())
+        except apsw.Error as error:
+            raise explain(error) from error
+        return MailboxStats(messages, accounts, self._used_bytes(), self._max_bytes)
+
+    def _used_bytes(self) -> int:
+        """Return how many bytes of the database hold something."""
+        try:
             pages = int(self._reader.pragma("page_count")) - int(self._reader.pragma("freelist_count"))
-            return MailboxStats(messages, accounts, pages * int(self._reader.pragma("page_size")), self._max_bytes)
+            return pages * int(self._reader.pragma("page_size"))
         except apsw.Error as error:
             raise explain(error) from error
 
