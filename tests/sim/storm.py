@@ -33,6 +33,7 @@ from ramson.world.simulated.simulation import EPOCH_MS
 
 NODES, SWARMS, SPARE = 40, 5, 2
 CLIENTS, PEOPLE, GROUPS = 6, 10, 2
+MORE_CRASHES = 8  # at most, until one has torn a write
 STORM = 110.0  # seconds in which clients ask and faults happen
 ROUND = 75.0  # seconds: the longest pause between two repairs of a member
 CALMED = 30.0  # seconds after the last fault until requests, retries and connections are settled
@@ -82,7 +83,9 @@ class Storm:
         self.entropy = random.Random(f"storm {self.seed}")
         self.sim = Simulation(self.seed, model=MODEL)
         with SimulatedFiles(random.Random(f"files {self.seed}")) as self.files:
-            self.network = SimulatedNetwork(self.sim, self.directory, nodes=NODES - SPARE, swarms=SWARMS, spare=SPARE)
+            self.network = SimulatedNetwork(
+                self.sim, self.directory, nodes=NODES - SPARE, swarms=SWARMS, spare=SPARE, tests=False
+            )
             self.file = self.network.file
             self.records = [entry.record for entry in self.network.entries]
             self.number = {record.ed25519: i for i, record in enumerate(self.records)}
@@ -160,6 +163,9 @@ class Storm:
             for number, kind in enumerate(kinds):
                 await asyncio.sleep(max(0.0, (number + self.entropy.random()) * STORM / len(kinds) - self.sim.now))
                 tasks.create_task(kind())
+        for _ in range(MORE_CRASHES):
+            if not self.files.faults["torn-write"]:
+                await self._crash(power=True)
 
     def _victim(self) -> int:
         """Choose a node in a swarm to which nothing happens just now."""

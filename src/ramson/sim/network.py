@@ -42,16 +42,24 @@ class SimulatedNetwork:
 
     The nodes keep their databases under `directory`, one folder a node.  They start with the run.  All go by `file`
     until they are told of another list, each at its own moment (`announce`).  `spare` nodes more run beside them,
-    which the file does not list.
+    which the file does not list.  With `tests` off nodes do not test each other.
     """
 
     def __init__(
-        self, simulation: Simulation, directory: Path, *, nodes: int = 12, swarms: int = 3, spare: int = 0
+        self,
+        simulation: Simulation,
+        directory: Path,
+        *,
+        nodes: int = 12,
+        swarms: int = 3,
+        spare: int = 0,
+        tests: bool = True,
     ) -> None:
         if not 1 <= swarms <= nodes <= MAX_NODES - spare:
             raise LocalError(f"{nodes} nodes cannot form {swarms} swarms", remedy="have a node for every swarm")
         running = nodes + spare
         self._simulation = simulation
+        self._tests = tests
         self._homes = [directory / f"n{i}" for i in range(running)]
         self._lives = [0] * running
         self._up = [asyncio.Event() for _ in range(running)]
@@ -137,6 +145,8 @@ class SimulatedNetwork:
             data_dir=self._homes[number],
             testnet=self.file.testnet,
             allow_private_relay=True,
+            test_peers=self._tests,
+            test_storage=self._tests,
         )
         registry = self._registries[number] = FileRegistry(self._known[number], entropy=world.entropy)
         async with Node(world, self._keys[number], shared_certificate(), config, registry):
