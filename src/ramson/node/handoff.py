@@ -26,7 +26,7 @@ from ramson.node.mailbox import Mailbox, MailboxError, NewMessage
 from ramson.node.standing import Standing
 from ramson.node.swarm import batch
 from ramson.node.swarm.batch import VERSION_1, VERSION_2, Receipt
-from ramson.node.swarm.intake import MAX_LIFE_MS, Intake
+from ramson.node.swarm.intake import MAX_AHEAD_MS, MAX_LIFE_MS, Intake
 from ramson.protocol import bt
 from ramson.protocol.namespaces import Namespace
 from ramson.world import Clock
@@ -85,8 +85,8 @@ class HandoffReceiver:
 
     async def _receive_v1(self, entries: list[_Entry]) -> list[bytes]:
         await self._wait_for_list(entries)
-        latest = self._clock.now() + MAX_LIFE_MS
-        messages = [message for entry in entries if (message := self._check(entry, latest)) is not None]
+        now = self._clock.now()
+        messages = [message for entry in entries if (message := self._check(entry, now)) is not None]
         if len(messages) < len(entries):
             log.warning("handoff: dropped %d of %d messages", len(entries) - len(messages), len(entries))
         stored = await self._mailbox.store_many(messages) if messages else 0
@@ -108,9 +108,11 @@ class HandoffReceiver:
         finally:
             self._patient -= 1
 
-    def _check(self, entry: _Entry, latest: int) -> NewMessage | None:
+    def _check(self, entry: _Entry, now: int) -> NewMessage | None:
         account, text, timestamp, expiry, data = entry
-        if len(data) > MAX_DATA or expiry > latest or not self._standing.owns(account):
+        if len(data) > MAX_DATA or expiry > now + MAX_LIFE_MS or timestamp > now + MAX_AHEAD_MS:
+            return None
+        if not self._standing.owns(account):
             return None
         for namespace in _NAMESPACES:
             if message_hash(account, namespace, data) == text:

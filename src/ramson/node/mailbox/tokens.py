@@ -25,7 +25,7 @@ def revoke(
     known = known_tokens(db, account)
     stamp = max([signed_at - 1, *(state.stamp for state in known.values())])
     changed = {token: TokenState(stamp + place, revoked=True) for place, token in enumerate(tokens, 1)}
-    _change(db, digests, account, known, changed, proof)
+    _change(db, digests, account, known, changed, dict.fromkeys(changed, proof))
 
 
 def unrevoke(
@@ -37,7 +37,7 @@ def unrevoke(
     changed = {
         token: TokenState(max(signed_at, known[token].stamp + 1), revoked=False) for token in known.keys() & set(tokens)
     }
-    _change(db, digests, account, known, changed, proof)
+    _change(db, digests, account, known, changed, dict.fromkeys(changed, proof))
     return len(undone)
 
 
@@ -46,13 +46,8 @@ def merge(
 ) -> int:
     """Take what a peer offers, each token with its verified proof, and return how many tokens changed."""
     known = known_tokens(db, account)
-    changed = 0
-    for token, (state, proof) in offered.items():
-        if token not in known or state > known[token]:
-            changed += 1
-            _change(db, digests, account, known, {token: state}, proof)
-            known = known_tokens(db, account)
-    return changed
+    later = {token: state for token, (state, _) in offered.items() if token not in known or state > known[token]}
+    return _change(db, digests, account, known, later, {token: offered[token][1] for token in later})
 
 
 def is_revoked(db: apsw.Connection, account: bytes, token: bytes) -> bool:
@@ -74,19 +69,20 @@ def _change(
     account: bytes,
     known: Mapping[bytes, TokenState],
     changed: Mapping[bytes, TokenState],
-    proof: bytes | None,
-) -> None:
+    proofs: Mapping[bytes, bytes | None],
+) -> int:
+    """Let tokens change, each with its proof; return how many did and are among the newest."""
     kept = join_tokens(known, changed)
-    number = proof_number(db, account, proof) if kept != known else None
-    for token in newest(kept):
-        state = kept[token]
-        if state != known.get(token):
-            _forget(db, digests, account, token)
-            db.execute(_PUT, (account, token, *state, number))
-            if number is not None:
-                digests.change(account, of_token(account, token, state))
     for token in known.keys() - kept.keys():
         _forget(db, digests, account, token)
+    moved = [token for token in newest(kept) if kept[token] != known.get(token)]
+    for token in moved:
+        _forget(db, digests, account, token)
+        number = proof_number(db, account, proofs[token])
+        db.execute(_PUT, (account, token, *kept[token], number))
+        if number is not None:
+            digests.change(account, of_token(account, token, kept[token]))
+    return len(moved)
 
 
 def _forget(db: apsw.Connection, digests: Digests, account: bytes, token: bytes) -> None:

@@ -1,6 +1,7 @@
 """Batches of copies as nodes send them to one another: version `01`, which all nodes know, and `02`, which is ours.
 
-Bytes in, values out; nothing is believed here, only bounded and typed.  Spec: swarms.md §5 for `01`; it leaves out the
+Bytes in, values out; nothing is believed here, only bounded and typed.  What a database can hold can be sent and read,
+so that one odd copy does not stop all others.  Spec: swarms.md §5 for `01`; it leaves out the
 namespace, deletes and revocations, and an implementation is told to use a further version byte.
 
 `02` is the byte and a bencoded dict: `e` copies, each [account, namespace, hash, birth, dead, version, expiry,
@@ -27,8 +28,7 @@ VERSION_1: Final = b"\x01"
 VERSION_2: Final = b"\x02"
 MAX_ENTRIES: Final = 5_000
 MAX_PROOFS: Final = 2_000
-MAX_COUNT: Final = 2**40  # of births and versions
-MAX_TIME: Final = 2**62
+MAX_BATCH: Final = 4 * 1024 * 1024  # bytes; ours stay well below
 V1_OVERHEAD: Final = 79  # estimated bytes of a message besides hash and data (swarms.md §5)
 _ENTRY_OVERHEAD: Final = 200
 
@@ -74,8 +74,8 @@ class Batch:
 
 def decode(message: bytes) -> Batch:
     """Read a message of version `02`.  Raises ParseError."""
-    if message[:1] != VERSION_2:
-        raise ParseError("batch: another version")
+    if message[:1] != VERSION_2 or len(message) > MAX_BATCH:
+        raise ParseError("batch: another version, or too long")
     match bt.decode(message[1:]):
         case {b"e": list(entries), b"p": list(proofs), b"t": list(tokens)} if (
             len(entries) <= MAX_ENTRIES and len(tokens) <= MAX_ENTRIES and len(proofs) <= MAX_PROOFS
@@ -110,11 +110,8 @@ def _entry(item: bt.Value, proofs: int) -> Entry:
         ] if (
             len(account) == ACCOUNT_SIZE
             and MIN_NAMESPACE <= namespace <= MAX_NAMESPACE
-            and 0 <= birth <= MAX_COUNT
-            and 0 <= version <= MAX_COUNT
-            and 0 <= expiry <= MAX_TIME
-            and -MAX_TIME <= timestamp <= MAX_TIME
-            and 0 <= until <= MAX_TIME
+            and min(birth, version, until) >= 0
+            and _fit(birth, version, expiry, timestamp, until)
             and -1 <= proof < proofs
             and (dead == 0 or (dead == 1 and version == expiry == 0))
         ):
@@ -134,12 +131,17 @@ def _entry(item: bt.Value, proofs: int) -> Entry:
     return Entry(key, State(birth, bool(dead), version, expiry), timestamp, until, proof, data)
 
 
+def _fit(*numbers: int) -> bool:
+    """Tell whether the database can hold these; whether they make sense is another question."""
+    return all(-(2**63) <= number < 2**63 for number in numbers)
+
+
 def _token(item: bt.Value, proofs: int) -> TokenEntry:
     match item:
         case [bytes(account), bytes(token), int(stamp), int(revoked), int(proof)] if (
             len(account) == ACCOUNT_SIZE
             and len(token) == TOKEN_SIZE
-            and 0 <= stamp <= MAX_TIME
+            and _fit(stamp)
             and revoked in {0, 1}
             and 0 <= proof < proofs
         ):

@@ -21,6 +21,7 @@ from ramson.world import Clock
 
 MAX_LIFE_MS: Final = 30 * DAY_MS + 60_000  # the longest lifetime of any namespace, and a minute for clocks
 MAX_AHEAD_MS: Final = 60 * 60 * 1000  # of a message's timestamp
+MAX_COUNT: Final = 2**40  # of births and versions
 AT_ONCE: Final = 20  # verifications and hashes between two looks at the event loop
 TRANSACTION_BYTES: Final = 1_000_000
 
@@ -95,7 +96,8 @@ class Intake:
         if known is not None and state <= known:
             return False
         if (
-            state.expiry > now + MAX_LIFE_MS
+            max(state.birth, state.version) > MAX_COUNT
+            or state.expiry > now + MAX_LIFE_MS
             or entry.timestamp > now + MAX_AHEAD_MS
             or (entry.data is not None and message_hash(key.account, key.namespace, entry.data) != key.hash)
         ):
