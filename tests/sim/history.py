@@ -252,9 +252,7 @@ def present_until(history: History, key: Key, ops: list[Op]) -> int | None:
     if not stores:
         return None
     # Born again: only if it was somebody who knew of every delete that stored it again.
-    stores = [
-        op for op in stores if all(kill.precedes(op) and kill.evidence(key) & op.evidence(key) for kill in kills)
-    ]
+    stores = [op for op in stores if all(kill.precedes(op) and kill.evidence(key) & op.evidence(key) for kill in kills)]
     if not stores:
         return None
     since = min(op.start for op in stores)
