@@ -100,6 +100,7 @@ MIGRATIONS: Final = (
 APPLICATION_ID: Final = 0x72616D73  # "rams"
 BUSY_MS: Final = 15_000
 CHECKPOINT_PAGES: Final = 4_000
+CACHE_KIB: Final = 8_000  # of each connection; what is not in it mostly is in the system's cache of the file
 WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -129,7 +130,7 @@ def open_reader(path: Path) -> apsw.Connection:
     """Open the file for reading beside the writer.  Raises MailboxError."""
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        db.pragma("cache_size", -16_000)
+        db.pragma("cache_size", -CACHE_KIB)
         db.pragma("query_only", 1)
         db.execute("SELECT id FROM message LIMIT 1").fetchall()
     except apsw.Error as error:
@@ -147,7 +148,7 @@ def _set_up(db: apsw.Connection) -> None:
     if db.pragma("journal_mode", "wal") != "wal":
         raise MailboxError("the mailbox needs a file system on which SQLite's write-ahead log works")
     db.pragma("synchronous", "full")
-    db.pragma("cache_size", -16_000)
+    db.pragma("cache_size", -CACHE_KIB)
     db.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
     db.pragma("journal_size_limit", WAL_LIMIT_BYTES)
     for step, statements in enumerate(MIGRATIONS[version:], version + 1):
