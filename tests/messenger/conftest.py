@@ -1,4 +1,5 @@
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from ramson.crypto.account import AccountKeys
 from ramson.messenger.store import Store
 from ramson.messenger.vault import KeyCost
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests share what is beside them and are no package
 
 CHEAP = KeyCost(passes=1, memory=13)
 PASSPHRASE = "correct horse"

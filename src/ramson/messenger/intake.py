@@ -11,7 +11,8 @@ written so that the order does not matter:
 Who is a contact is said by the Contacts config alone.  A message older than that config, from somebody it does not
 name, may be from before a removal on another device: it does not bring the sender back.  It is *held*, unseen, and
 shown if the sender becomes a contact after all (another device may have taken it for new); so nothing is lost.
-When a merge removes a contact, what is older than the config goes, and what is newer is held in the same way.
+When a merge removes a contact, its messages go, but those that the device which removed it may not have seen yet
+are held in the same way.
 
 Spec: messaging.md §3.4, §3.5, §3.6; config-sync.md §4.11.
 """
@@ -52,12 +53,13 @@ from ramson.protocol.content import (
     Typing,
     Unsend,
 )
-from ramson.protocol.content.rules import STALE_MS, TYPING_LIFETIME_MS, is_stale, profile_counts
+from ramson.protocol.content.rules import TYPING_LIFETIME_MS, is_stale, profile_counts
 from ramson.protocol.namespaces import Namespace
 
 READ_RECEIPTS: Final = "read receipts"
 TYPING: Final = "typing"
 CONFIG_NAMESPACES: Final = tuple(kind.namespace for kind in KINDS)
+UNSEEN_MS: Final = 30_000  # spec gap: how long before its push a device may not have seen a message
 MAX_REQUESTS: Final = 1_000  # spec gap: more unanswered requests than anybody reads would fill the contacts config
 
 
@@ -122,7 +124,7 @@ class Intake:
     def _contacts_changed(self, before: Mapping[AccountId, Contact]) -> list[Event]:
         after = {contact.id: contact for contact in self._configs.contacts}
         for gone in before.keys() - after.keys():
-            self._conversations.hide(gone, self._configs.time_ms(ConfigKind.CONTACTS) - STALE_MS)
+            self._conversations.hide(gone, self._configs.time_ms(ConfigKind.CONTACTS) - UNSEEN_MS)
         return [
             events.ContactChanged(each, after.get(each))
             for each in sorted(before.keys() | after.keys())

@@ -118,7 +118,8 @@ class Outbox:
 
     async def _send(self, parcel: Parcel) -> None:
         delay, refusals = SHORTEST_DELAY, 0
-        while True:
+        settled: Receipt | None = None
+        while self._store.still_waiting(parcel):
             try:
                 async with self._slots:
                     stored = await self._carrier.store(

@@ -13,7 +13,8 @@ script that has been released is never edited: a change is a new script at the e
   whom it was sent to, `own_hash` in our own.  A `held` one is not shown: its sender is nobody's contact, and
   it may be older than the removal.
 * `outbox`: sealed envelopes on their way.  `data` is made once; an attempt never makes other bytes.  A row with
-  a `leader` waits until that row has been stored.
+  a `leader` waits until that row has been stored.  Ids are never used again, neither here nor of messages: a
+  parcel in hand, or a receipt, must not come to mean another one.
 * `reactions`: the last word of each person about each emoji at each message, withdrawn ones included, so that
   it does not matter in which order they come.
 * `unsent`, `receipts`: what came before the message it speaks of.
@@ -99,22 +100,54 @@ _MIGRATIONS = (
     """
     ALTER TABLE conversations ADD COLUMN last_read_ms INTEGER NOT NULL DEFAULT 0;
 
-    ALTER TABLE messages ADD COLUMN kind TEXT NOT NULL DEFAULT 'text';
-    ALTER TABLE messages ADD COLUMN detail TEXT NOT NULL DEFAULT '';
-    ALTER TABLE messages ADD COLUMN own_hash TEXT;
-    ALTER TABLE messages ADD COLUMN read INTEGER NOT NULL DEFAULT 0 CHECK (read IN (0, 1));
-    ALTER TABLE messages ADD COLUMN held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1));
-    ALTER TABLE messages ADD COLUMN mode INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE messages ADD COLUMN timer_s INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE messages ADD COLUMN expires_ms INTEGER;
+    CREATE TEMP TABLE old_outbox AS
+        SELECT id, message, recipient, namespace, ttl_ms, data, attempts,
+            CASE held WHEN 1 THEN
+                (SELECT first.id FROM outbox first WHERE first.message = outbox.message AND first.held = 0)
+            END AS leader
+        FROM outbox;
+    CREATE TABLE new_messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        conversation INTEGER NOT NULL REFERENCES conversations (id),
+        author BLOB NOT NULL,
+        sent_ms INTEGER NOT NULL,
+        kind TEXT NOT NULL DEFAULT 'text',
+        body TEXT NOT NULL,
+        detail TEXT NOT NULL DEFAULT '',
+        attachments INTEGER NOT NULL DEFAULT 0,
+        content BLOB NOT NULL,
+        hash TEXT,
+        own_hash TEXT,
+        state TEXT NOT NULL CHECK (state IN ('received', 'sending', 'sent', 'failed')),
+        reason TEXT NOT NULL DEFAULT '',
+        stored INTEGER NOT NULL DEFAULT 0,
+        total INTEGER NOT NULL DEFAULT 0,
+        delivered INTEGER NOT NULL CHECK (delivered IN (0, 1)),
+        read INTEGER NOT NULL DEFAULT 0 CHECK (read IN (0, 1)),
+        held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
+        mode INTEGER NOT NULL DEFAULT 0,
+        timer_s INTEGER NOT NULL DEFAULT 0,
+        expires_ms INTEGER,
+        UNIQUE (author, sent_ms, conversation)
+    ) STRICT;
+    INSERT INTO new_messages (id, conversation, author, sent_ms, body, attachments, content, hash, own_hash, state,
+            reason, stored, total, delivered)
+        SELECT id, conversation, author, sent_ms, body, attachments, content, hash,
+            CASE state WHEN 'received' THEN hash END, state, reason, stored, total, delivered
+        FROM messages;
+    DROP TABLE outbox;
+    DROP TABLE messages;
+    ALTER TABLE new_messages RENAME TO messages;
+    CREATE INDEX messages_by_time ON messages (conversation, sent_ms);
+    CREATE INDEX messages_undelivered ON messages (sent_ms, id) WHERE delivered = 0;
     CREATE INDEX messages_expiring ON messages (expires_ms) WHERE expires_ms IS NOT NULL;
-    UPDATE messages SET own_hash = hash WHERE state = 'received';
+    CREATE INDEX messages_by_own_hash ON messages (own_hash) WHERE own_hash IS NOT NULL;
     UPDATE conversations SET last_read_ms = coalesce(
         (SELECT max(sent_ms) FROM messages m WHERE m.conversation = conversations.id AND m.delivered = 1), 0
     );
 
-    CREATE TABLE parcels (
-        id INTEGER PRIMARY KEY,
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         message INTEGER REFERENCES messages (id) ON DELETE CASCADE,
         recipient BLOB NOT NULL,
         namespace INTEGER NOT NULL,
@@ -123,14 +156,9 @@ _MIGRATIONS = (
         leader INTEGER,
         attempts INTEGER NOT NULL DEFAULT 0
     ) STRICT;
-    INSERT INTO parcels (id, message, recipient, namespace, ttl_ms, data, leader, attempts)
-        SELECT id, message, recipient, namespace, ttl_ms, data,
-            CASE held WHEN 1 THEN
-                (SELECT first.id FROM outbox first WHERE first.message = outbox.message AND first.held = 0) END,
-            attempts
-        FROM outbox;
-    DROP TABLE outbox;
-    ALTER TABLE parcels RENAME TO outbox;
+    INSERT INTO outbox (id, message, recipient, namespace, ttl_ms, data, leader, attempts)
+        SELECT id, message, recipient, namespace, ttl_ms, data, leader, attempts FROM old_outbox;
+    DROP TABLE old_outbox;
     CREATE INDEX outbox_by_recipient ON outbox (recipient, id) WHERE leader IS NULL;
     CREATE INDEX outbox_by_message ON outbox (message);
     CREATE INDEX outbox_by_leader ON outbox (leader) WHERE leader IS NOT NULL;

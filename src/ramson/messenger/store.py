@@ -246,6 +246,10 @@ class Store:
         number, message, namespace, ttl_ms, data, attempts = row
         return Parcel(number, message, recipient, namespace, ttl_ms, data, attempts)
 
+    def still_waiting(self, parcel: Parcel) -> bool:
+        """Tell whether a parcel is still in the outbox: its message may have been taken back."""
+        return self.db.first("SELECT 1 FROM outbox WHERE id = ?", (parcel.id,)) is not None
+
     def parcel_stored(
         self,
         parcel: Parcel,

@@ -33,4 +33,4 @@ def is_stale(sent_ms: int, config_ms: int) -> bool:
 
 def may_react(earlier_ms: Sequence[int], now_ms: int) -> bool:
     """Tell whether one more reaction is within the rate, after those of `earlier_ms`."""
-    return sum(now_ms - MINUTE_MS < moment <= now_ms for moment in earlier_ms) < REACTIONS_PER_MINUTE
+    return sum(moment > now_ms - MINUTE_MS for moment in earlier_ms) < REACTIONS_PER_MINUTE
