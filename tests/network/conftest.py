@@ -92,6 +92,7 @@ class FakeNode:
     keys: Ed25519KeyPair
     record: NodeRecord
     silent: bool = False  # answers nothing, to nobody
+    slow: float = 0.0  # seconds it takes to pass anything on
     relays: HttpResponse | None = None  # what it says instead of relaying
     blames: bytes | None = None  # the node it says it does not know, whatever the next one is
     garbled: bool = False  # its replies as a destination cannot be decrypted
@@ -118,7 +119,7 @@ class FakeNode:
         return await self.onion(onion.parse_entry(request.body))
 
     async def onion(self, layer: onion.Layer) -> HttpResponse:
-        await asyncio.sleep(LEG)
+        await asyncio.sleep(LEG + self.slow)
         if self.silent:
             await asyncio.sleep(10_000)
         cipher = node_cipher(layer.enc_type, self.keys.to_x25519(), layer.ephemeral)
@@ -209,9 +210,11 @@ class FakeNode:
 class FakeNetwork:
     """Nodes, seeds and a client in one simulation."""
 
-    def __init__(self, certificate: Certificate, *, count: int = 30, swarms: int = 5, model: Model = CALM) -> None:
+    def __init__(
+        self, certificate: Certificate, *, count: int = 30, swarms: int = 5, model: Model = CALM, seed: int = 11
+    ) -> None:
         self.certificate = certificate
-        self.sim = Simulation(11, model=model)
+        self.sim = Simulation(seed, model=model)
         self.mail: dict[bytes, Mail] = {}
         self.page = 100
         self.contacted: list[tuple[str, FakeNode, str, bytes]] = []

@@ -22,6 +22,8 @@ def test_every_failure_has_a_row():
             Failure.PATH_TIMEOUT,
             Treatment(Retry.ANOTHER_WAY, silence=True, blame_path=True, blame_destination=True),
         ),
+        (Failure.OVERTAKEN, Treatment(Retry.NOBODY, silence=True, blame_path=True)),
+        (Failure.TEST_UNANSWERED, Treatment(Retry.NOBODY, silence=True, blame_path=True)),
         (Failure.UNREADABLE, Treatment(Retry.ANOTHER_WAY, blame_path=True, blame_destination=True)),
         (Failure.WRONG_SWARM, Treatment(Retry.ANOTHER_MEMBER, swarm=Swarm.REPLACE)),
         (Failure.UNAUTHORISED, Treatment(Retry.NOBODY)),

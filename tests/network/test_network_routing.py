@@ -179,17 +179,188 @@ def fail(routing, failure, path, **who):
         routing.guard_seen(path.guard.ed25519, good=True, online=True)
 
 
-@pytest.mark.parametrize("failure", [Failure.GUARD_ERROR, Failure.PATH_TIMEOUT, Failure.UNREADABLE])
-def test_the_third_failure_drops_path_guard_and_hops(routing, events, failure):
+BEHIND_THE_GUARD = [
+    Failure.GUARD_ERROR,
+    Failure.PATH_TIMEOUT,
+    Failure.OVERTAKEN,
+    Failure.TEST_UNANSWERED,
+    Failure.UNREADABLE,
+]
+
+
+@pytest.mark.parametrize("failure", BEHIND_THE_GUARD)
+def test_the_third_failure_puts_other_nodes_behind_the_guard(routing, events, failure):
     path = routing.paths[0]
     for _ in range(2):
         fail(routing, failure, path)
     assert path in routing.paths
     fail(routing, failure, path)
+    (renewed,) = (known for known in routing.paths if known.guard == path.guard)
+    assert not {path.middle.ed25519, path.last.ed25519} & set(routing.pool)
+    assert not renewed.holds(path.middle.ed25519)
+    assert not renewed.holds(path.last.ed25519)
+    assert [(event.before, event.after) for event in of_kind(events, PathPatched)] == [(path, renewed)]
+    assert of_kind(events, PathDropped) == []
+    assert renewed in routing.suspects
+
+
+@pytest.mark.parametrize("failure", BEHIND_THE_GUARD)
+def test_a_guard_behind_which_nothing_works_is_given_up_after_two_renewals(routing, events, failure):
+    guard = routing.paths[0].guard
+    for count in range(9):
+        assert guard.ed25519 in routing.guards, count
+        (path,) = (path for path in routing.paths if path.guard == guard)
+        fail(routing, failure, path)
+    assert guard.ed25519 not in routing.guards
+    assert guard.ed25519 not in routing.pool
+
+
+def test_replies_in_between_give_a_guard_no_more_renewals(routing):
+    guard = routing.paths[0].guard
+    for _ in range(3):
+        (path,) = (path for path in routing.paths if path.guard == guard)
+        routing.answered(path)
+        for _ in range(3):
+            fail(routing, Failure.PATH_TIMEOUT, path)
+    assert guard.ed25519 not in routing.guards
+
+
+def test_a_path_that_cannot_be_renewed_is_dropped_and_its_guard_remembered(nodes):
+    routing = standing(nodes(4), paths=1)
+    (path,) = routing.paths
+    for _ in range(3):
+        fail(routing, Failure.PATH_TIMEOUT, path)
+    assert routing.paths == ()
+    assert routing.guards == (path.guard.ed25519,)
+
+
+# ---- suspicion
+
+
+def test_a_suspect_path_is_taken_only_if_there_is_no_other(routing):
+    first, second = routing.paths
+    routing.failed(Failure.OVERTAKEN, first)
+    assert {routing.choose() for _ in range(50)} == {second}
+    assert routing.beside(second, None) is None
+    assert routing.beside(first, None) == second
+    assert routing.choose(second.last.ed25519) == first
+    routing.failed(Failure.GUARD_ERROR, second)
+    assert {routing.choose() for _ in range(50)} == {first, second}
+    routing.answered(first)
+    assert {routing.choose() for _ in range(50)} == {first}
+
+
+def test_a_path_that_lets_a_request_wait_is_taken_only_if_there_is_no_other_until_a_reply_comes(routing):
+    first, second = routing.paths
+    routing.waits(first)
+    assert {routing.choose() for _ in range(50)} == {second}
+    assert routing.beside(second, None) == first
+    assert routing.suspects == ()
+    routing.answered(first)
+    assert {routing.choose() for _ in range(50)} == {first, second}
+
+
+def test_a_path_is_tested_once_its_guard_was_seen_until_a_reply_comes(routing):
+    path = routing.paths[0]
+    assert routing.suspects == ()
+    routing.failed(Failure.OVERTAKEN, path)
+    assert routing.suspects == ()
+    look(routing, path, good=True, online=True)
+    assert routing.suspects == (path,)
+    routing.answered(path)
+    assert routing.suspects == ()
+
+
+def test_a_late_reply_makes_up_for_the_silence_it_was(routing):
+    path = routing.paths[0]
+    for _ in range(20):
+        fail(routing, Failure.OVERTAKEN, path)
+        routing.answered(path)
+    for _ in range(20):
+        routing.failed(Failure.OVERTAKEN, path)
+        routing.answered(path)  # before its guard was looked at
+        look(routing, path, good=True, online=True)
+    assert path in routing.paths
+    assert routing.doubtful_guards == ()
+
+
+def test_what_carries_tests_and_nothing_else_is_given_up(routing):
+    path = routing.paths[0]
+    for _ in range(3):
+        fail(routing, Failure.OVERTAKEN, path)
+        routing.answered(path, test=True)
     assert path not in routing.paths
-    assert path.guard.ed25519 not in routing.guards
-    assert not {hop.ed25519 for hop in path.hops} & set(routing.pool)
-    assert [event.path for event in of_kind(events, PathDropped)] == [path]
+
+
+@pytest.mark.parametrize("failure", [Failure.GUARD_UNREACHABLE, Failure.PATH_TIMEOUT])
+def test_a_silence_while_nobody_else_answered_either_is_tested_but_not_counted(routing, failure):
+    path, destination = routing.paths[0], next(iter(routing.pool))
+    for _ in range(10):
+        routing.failed(failure, path, destination=destination, online=False)
+        look(routing, path, good=True, online=True)
+        assert path in routing.suspects
+    assert path in routing.paths
+    assert destination in routing.pool
+
+
+def test_a_guard_in_use_is_not_given_up_for_what_it_does_as_a_destination(routing):
+    guard = routing.paths[1].guard
+    for _ in range(5):
+        routing.failed(Failure.DESTINATION_ERROR, routing.paths[0], destination=guard.ed25519)
+    assert routing.has_failed(guard.ed25519)
+    assert guard in {path.guard for path in routing.paths}
+
+
+def test_a_test_shows_that_a_silence_was_the_destinations_if_there_is_another_path(routing, nodes):
+    path = routing.paths[0]
+    for _ in range(10):
+        fail(routing, Failure.PATH_TIMEOUT, path)
+        routing.answered(path, test=True)
+    assert path in routing.paths
+    routing = standing(nodes(20), paths=1)
+    (path,) = routing.paths
+    for _ in range(3):
+        fail(routing, Failure.PATH_TIMEOUT, path)
+        routing.answered(path, test=True)
+    assert path not in routing.paths
+
+
+def test_a_reply_clears_the_path_but_not_the_destination_that_was_silent(routing):
+    path = routing.paths[0]
+    silent = next(key for key in routing.pool if not any(known.holds(key) for known in routing.paths))
+    for _ in range(3):
+        routing.failed(Failure.PATH_TIMEOUT, path, destination=silent)
+        routing.answered(path)
+    assert silent not in routing.pool
+    assert path in routing.paths
+
+
+def test_what_went_by_the_nodes_a_path_had_before_says_nothing_of_those_it_has_now(routing):
+    before = routing.paths[0]
+    for _ in range(3):
+        fail(routing, Failure.PATH_TIMEOUT, before)
+    (renewed,) = (path for path in routing.paths if path.guard == before.guard)
+    for _ in range(3):
+        fail(routing, Failure.PATH_TIMEOUT, before)
+    routing.answered(before)
+    assert renewed in routing.paths
+    assert renewed in routing.suspects
+
+
+def test_a_test_asks_a_node_that_is_on_no_path_and_has_not_failed(routing):
+    path = routing.paths[0]
+    free = [key for key in routing.pool if not any(known.holds(key) for known in routing.paths)]
+    for key in free[1:]:
+        routing.blame_node(key)
+    assert routing.test_destination(path).ed25519 == free[0]
+    routing.blame_node(free[0])
+    assert {routing.test_destination(path).ed25519 for _ in range(200)} == set(free)
+
+
+def test_in_a_tiny_network_a_test_may_ask_a_hop_of_the_other_path(nodes):
+    routing = standing(nodes(6))
+    first, second = routing.paths
+    assert {routing.test_destination(first) for _ in range(100)} == set(second.hops)
 
 
 def test_a_reply_makes_up_for_a_failure(routing):
@@ -406,6 +577,17 @@ class RoutingMachine(RuleBasedStateMachine):
     def look(self, good, online):
         self.routing.guard_seen(self.routing.doubtful_guards[0].ed25519, good=good, online=good or online)
 
+    @precondition(lambda self: self.routing.suspects)
+    @rule(good=st.booleans())
+    def test_a_suspect(self, good):
+        path = self.routing.suspects[0]
+        node = self.routing.test_destination(path)
+        assert node is None or not path.holds(node.ed25519)
+        if good:
+            self.routing.answered(path, test=True)
+        else:
+            self.routing.failed(Failure.TEST_UNANSWERED, path)
+
     @precondition(lambda self: self.routing.paths)
     @rule(which=st.integers(0, 9))
     def answer(self, which):
@@ -417,6 +599,12 @@ class RoutingMachine(RuleBasedStateMachine):
         assert len(hops) == len(set(hops)) == 3 * len(self.routing.paths)
         assert all(hop.ed25519 in self.routing.pool for hop in hops)
         assert all(len(subnets(path.hops, 24)) == 3 for path in self.routing.paths)
+
+    @invariant()
+    def a_second_way_shares_nothing_with_the_first(self):
+        for path in self.routing.paths:
+            other = self.routing.beside(path, None)
+            assert other is None or not set(other.hops) & set(path.hops)
 
     @invariant()
     def guards_are_listed_and_in_no_middle(self):

@@ -17,7 +17,17 @@ from ramson.devnet.devnet import Devnet
 from ramson.errors import RamsonError
 from ramson.messenger import Client, Message
 from ramson.network import NetworkProfile, Path
-from ramson.network.trace import Event, NodeDropped, PathBuilt, PathDropped, PathPatched, RequestAnswered, RequestSent
+from ramson.network.trace import (
+    Event,
+    NodeDropped,
+    PathBuilt,
+    PathDropped,
+    PathPatched,
+    PathTested,
+    RequestAnswered,
+    RequestOvertaken,
+    RequestSent,
+)
 from ramson.protocol.network_file import NetworkNode
 from ramson.world import World
 
@@ -230,6 +240,10 @@ class Demo:
         match event:
             case RequestAnswered(failure=failure, path=path) if failure is not None:
                 return f"a request by {self._line(path)} got no proper answer: {failure.value}"
+            case RequestOvertaken(path=path, elapsed_ms=waited):
+                return f"a request by {self._line(path)} was silent for {waited} ms; another path brought the answer"
+            case PathTested(path=path, good=good):
+                return f"path {self._line(path)} was tested: {'it works' if good else 'no answer'}"
             case NodeDropped(node=node, why=why):
                 return f"{self._devnet.node(node.ed25519).name} is no longer used: {why}"
             case PathPatched(before=before, after=after):

@@ -21,6 +21,7 @@ ROUNDS = 6
 QUICK_TRIES = 4  # a second apart; then the pauses double
 PAUSE = 1.0  # seconds
 LONGEST_PAUSE = 60.0
+LONGEST_PAUSE_WITH_PATH = 600.0  # a network that has only one path for us is not asked for another all the time
 
 
 class PathBuilder:
@@ -52,7 +53,7 @@ class PathBuilder:
                 await self._build()
             except NetworkError as error:
                 failures += 1
-                pause = PAUSE if failures < QUICK_TRIES else min(LONGEST_PAUSE, PAUSE * 2.0 ** (failures - QUICK_TRIES))
+                pause = self._pause_after(failures)
                 self._trouble(f"{error}; trying again in {pause:.0f} s. {error.remedy}")
                 await self._pause(pause)
             else:
@@ -60,6 +61,11 @@ class PathBuilder:
                 self._trouble("")
                 await self._wanted.wait()
                 self._wanted.clear()
+
+    def _pause_after(self, failures: int) -> float:
+        longest = LONGEST_PAUSE_WITH_PATH if self._routing.paths else LONGEST_PAUSE
+        doubled = min(failures - QUICK_TRIES, 16)
+        return PAUSE if doubled < 0 else min(longest, PAUSE * 2.0**doubled)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until something happens that may help."""

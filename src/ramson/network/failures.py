@@ -24,6 +24,8 @@ class Failure(StrEnum):
 
     GUARD_UNREACHABLE = "the first node could not be reached"
     PATH_TIMEOUT = "no reply came through the path in time"
+    OVERTAKEN = "another path brought the answer while this one was silent"
+    TEST_UNANSWERED = "no reply came to a test of the path"
     NEXT_NODE_MISSING = "a node of the path does not know the next one"
     GUARD_ERROR = "a node of the path answered with an error"
     UNREADABLE = "the reply could not be decrypted or made no sense"
@@ -74,6 +76,9 @@ TABLE: Mapping[Failure, Treatment] = {
     # spec gap: the destination is blamed too.  Otherwise a swarm member that is down, or that wants a client to change
     # its guards, would cost a guard after every three requests and would itself never be given up.
     Failure.PATH_TIMEOUT: Treatment(Retry.ANOTHER_WAY, silence=True, blame_path=True, blame_destination=True),
+    # Here the silence can only be the path's: the destination answered by another, or was one of many that were asked.
+    Failure.OVERTAKEN: Treatment(Retry.NOBODY, silence=True, blame_path=True),
+    Failure.TEST_UNANSWERED: Treatment(Retry.NOBODY, silence=True, blame_path=True),
     Failure.UNREADABLE: Treatment(Retry.ANOTHER_WAY, blame_path=True, blame_destination=True),
     Failure.NEXT_NODE_MISSING: Treatment(Retry.ANOTHER_WAY, drop_named=True),
     Failure.GUARD_ERROR: Treatment(Retry.ANOTHER_WAY, blame_path=True),
@@ -87,7 +92,11 @@ TABLE: Mapping[Failure, Treatment] = {
     Failure.SERVER_UNREACHABLE: Treatment(Retry.ANOTHER_WAY),
 }
 
-PATH_FAILURES = 3  # a path that failed so often is dropped, and its guard with it
+PATH_FAILURES = 3  # a path that failed so often is renewed behind its guard, or dropped and its guard with it
+# spec gap: the spec drops the guard with the path.  Then a silent node behind a guard, dead or hostile, makes the
+# client show its address to a new guard, and again until it has one of the attacker's.  So a guard that answers is
+# kept, but not for ever: by failing it could go on drawing nodes until the two behind it are its friends.
+RENEWALS = 2  # of one path, from one node list to the next
 NODE_FAILURES = 3  # a node that failed so often leaves pool, swarms and paths
 # spec gap: nothing bounds how often one guard may name the next node as missing; a lying guard could walk the
 # path to nodes of its choice.  So many patches without a reply in between count as a failed path.

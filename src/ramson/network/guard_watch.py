@@ -1,7 +1,9 @@
 """Looks at guards that fell silent, to tell a guard that is gone from something behind it and from being offline.
 
-What follows from a look is `routing`'s to say (`Routing.guard_seen`).  Spec: bootstrap-and-paths.md §2.5, §2.9 *Online
-flag*.
+A guard's silence counts only if another node answered a question sent at the same moment: one that answers later shows
+that we are online again, not that we were.  The guards of other paths are that other node, and strangers only if no
+guard answers.  What follows from a look is `routing`'s to say (`Routing.guard_seen`).
+Spec: bootstrap-and-paths.md §2.5, §2.9 *Online flag*.
 """
 
 from __future__ import annotations
@@ -42,11 +44,12 @@ class GuardWatch:
                     await asyncio.sleep(LOOK_AGAIN)
 
     async def _look(self, guards: Sequence[NodeRecord]) -> None:
-        seen = await self._test(guards)
-        sure = {path.guard for path in self._routing.working} - set(guards)
-        online = any(seen) or bool(sure) or any(await self._test(self._routing.guard_candidates(STRANGERS)))
-        for guard, good in zip(guards, seen, strict=True):
-            self._routing.guard_seen(guard.ed25519, good=good, online=online)
+        others = [path.guard for path in self._routing.paths if path.guard not in guards]
+        seen = await self._test([*guards, *others])
+        if not any(seen):
+            seen = await self._test([*guards, *self._routing.guard_candidates(STRANGERS)])
+        for guard, good in zip(guards, seen, strict=False):
+            self._routing.guard_seen(guard.ed25519, good=good, online=any(seen))
             self._trace(GuardTested(guard, good))
 
     async def _test(self, nodes: Sequence[NodeRecord]) -> list[bool]:

@@ -40,6 +40,7 @@ from ramson.protocol.storage.limits import MAX_DATA, MIN_TTL_MS
 
 MAX_PAGES = 10  # of one retrieve; what is left is said to be more
 POLLED = 2  # members asked in parallel
+SECOND_POLL_GRACE = 2.0  # seconds that the slower of them has after the faster; what it missed the next poll brings
 CONFIG_TTL_MS = 30 * DAY_MS
 _MESSAGE_NAMESPACES = frozenset({Namespace.DIRECT, Namespace.GROUP_MESSAGES})
 
@@ -189,21 +190,25 @@ class Mailbox:
 
         Raises NetworkError when neither answers.
         """
-        answers: list[Retrieved] = []
-        errors: list[NetworkError] = []
 
-        async def ask(member: NodeRecord) -> None:
+        async def ask(member: NodeRecord) -> Retrieved | NetworkError:
             try:
-                answers.append(await self.retrieve(keys, namespaces, last, node=member, extend=extend))
+                return await self.retrieve(keys, namespaces, last, node=member, extend=extend)
             except NetworkError as error:
-                errors.append(error)
+                return error
 
         members = await self._swarms.members(keys.id.raw)
         async with asyncio.TaskGroup() as group:
-            for member in members[:POLLED]:
-                group.create_task(ask(member), name="poll")
+            asking = [group.create_task(ask(member), name="poll") for member in members[:POLLED]]
+            await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+            if any(isinstance(task.result(), Retrieved) for task in asking if task.done()):
+                await asyncio.wait(asking, timeout=SECOND_POLL_GRACE)
+                for task in asking:
+                    task.cancel()
+        outcomes = [task.result() for task in asking if not task.cancelled()]
+        answers = [each for each in outcomes if isinstance(each, Retrieved)]
         if not answers:
-            raise errors[0]
+            raise next(each for each in outcomes if isinstance(each, NetworkError))
         return Polled(tuple(answers), receipts.merge(keys.id.raw, answers))
 
     async def replace(self, keys: AccountKeys, items: Sequence[Item], obsolete: Sequence[str]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@
         await network.ready()
         receipt = await network.store(account, data, ttl_ms=…)
 
-It owns the tasks that build paths, watch guards, renew the node list and save it.  It decides nothing itself.
+It owns the tasks that build paths, watch them and their guards, renew the node list and save it, and every request
+on its way.  It decides nothing itself.
 Spec: bootstrap-and-paths.md; the interfaces are those of docs/architecture.md.
 """
 
@@ -13,22 +14,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ramson.crypto.account import AccountId, AccountKeys
 from ramson.errors import ParseError
 from ramson.network import cache as memory
+from ramson.network.attempts import Attempts
 from ramson.network.builder import PathBuilder
 from ramson.network.cache import Cache, Snapshot
 from ramson.network.clock import ClockOffset
 from ramson.network.directory import Directory
 from ramson.network.entry import Entry
 from ramson.network.errors import NoPath, NotRunning
-from ramson.network.failures import TABLE
 from ramson.network.guard_watch import GuardWatch
 from ramson.network.mailbox import Item, Mailbox
+from ramson.network.path_watch import PathWatch
 from ramson.network.paths import Path
 from ramson.network.profile import NetworkProfile
 from ramson.network.receipts import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
@@ -38,7 +40,7 @@ from ramson.network.routing import Routing
 from ramson.network.status import Light, PathStatus, StatusBoard, status_of
 from ramson.network.swarm_requests import SwarmRequests
 from ramson.network.swarms import Swarms
-from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, RequestAnswered, Source, Trace, no_trace
+from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Source, Trace, no_trace
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.onion import ServerDestination
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse
@@ -68,7 +70,7 @@ class Network:
         self._board = StatusBoard()
         self._trouble = ""
         self._tasks: asyncio.TaskGroup | None = None
-        self._running: list[asyncio.Task[None]] = []
+        self._running: dict[asyncio.Task[Any], None] = {}
         self._changed = asyncio.Event()
         self._unsaved = asyncio.Event()
 
@@ -78,8 +80,10 @@ class Network:
         )
         directory = Directory(world.net, profile, self._routing, self._on_event)
         self._builder = PathBuilder(entry, directory, self._routing, trouble=self._on_trouble, trace=self._on_event)
-        self._watch = GuardWatch(entry, self._routing, self._on_event)
-        self._requests = OnionRequests(world, entry, self._routing, self._offset, self._find_path, self._on_event)
+        attempts = Attempts(world, entry, self._routing, self._on_event, self._spawn)
+        self._guard_watch = GuardWatch(entry, self._routing, self._on_event)
+        self._path_watch = PathWatch(attempts, self._routing, world.entropy, self._on_event)
+        self._requests = OnionRequests(attempts, self._routing, self._offset, self._find_path)
         self._refresher = Refresher(directory, self._requests)
         self._swarms = Swarms(self._requests, self._routing, world.entropy, self._refresher.hurry)
         swarm_requests = SwarmRequests(self._requests, self._swarms, self._routing, self._offset)
@@ -90,15 +94,14 @@ class Network:
     async def __aenter__(self) -> Self:
         await self._remember()
         self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._running = [
-            self._tasks.create_task(work, name=name)
-            for work, name in (
-                (self._builder.run(), "path builder"),
-                (self._watch.run(), "guard watch"),
-                (self._refresher.run(), "node list refresher"),
-                (self._save_changes(), "node list cache"),
-            )
-        ]
+        for work, name in (
+            (self._builder.run(), "path builder"),
+            (self._guard_watch.run(), "guard watch"),
+            (self._path_watch.run(), "path watch"),
+            (self._refresher.run(), "node list refresher"),
+            (self._save_changes(), "node list cache"),
+        ):
+            self._spawn(work, name)
         return self
 
     async def __aexit__(
@@ -107,7 +110,7 @@ class Network:
         tasks, self._tasks = self._tasks, None
         if tasks is None:
             return
-        for task in self._running:
+        for task in list(self._running):
             task.cancel()
         try:
             # A cancellation may come from the group itself, because one of our tasks failed; only the group can tell.
@@ -117,6 +120,17 @@ class Network:
         finally:
             await self._save()
             await self._disk.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Start a task that ends when the network does, at the latest."""
+        if self._tasks is None:
+            work.close()
+            self._check_running()
+            raise AssertionError
+        task = self._tasks.create_task(work, name=name)
+        self._running[task] = None
+        task.add_done_callback(lambda done: self._running.pop(done, None))
+        return task
 
     async def ready(self) -> PathStatus:
         """Wait until there is a path, however long that takes; `asyncio.timeout` bounds it."""
@@ -157,14 +171,20 @@ class Network:
         return list((await self._requests.to_node(node, requests, as_it_is)).results)
 
     async def call_server(
-        self, server: ServerDestination, request: ServerRequest, *, seconds: float = SERVER_TIMEOUT
+        self,
+        server: ServerDestination,
+        request: ServerRequest,
+        *,
+        seconds: float = SERVER_TIMEOUT,
+        repeatable: bool = False,
     ) -> ServerResponse:
         """Send a request to a server outside through the network and return its answer, whatever its code.
 
-        `seconds` is for each of up to three attempts; files want 30.  Raises RequestFailed, NoPath.
+        `seconds` is for each of up to three attempts; files want 30.  A request that is `repeatable` is sent by a
+        second path when the first is silent, and may so reach the server twice.  Raises RequestFailed, NoPath.
         """
         self._check_running()
-        return await self._requests.to_server(server, request, seconds=seconds)
+        return await self._requests.to_server(server, request, seconds=seconds, repeatable=repeatable)
 
     async def swarm(self, account: AccountId) -> tuple[NodeRecord, ...]:
         """Return the known good members of an account's swarm, in random order.  Raises SwarmUnavailable, NoPath."""
@@ -264,15 +284,16 @@ class Network:
                 await self._changed.wait()
 
     def _on_event(self, event: Event) -> None:
-        match event:
-            case PathBuilt() | PathDropped() | PoolLoaded():
-                self._unsaved.set()
-                self._changed.set()
-                self._changed = asyncio.Event()
-                if not isinstance(event, PathBuilt):
-                    self._builder.wake()
-            case RequestAnswered() if event.failure is not None and TABLE[event.failure].silence:
-                self._watch.wake()
+        if isinstance(event, PathBuilt | PathDropped | PoolLoaded):
+            self._unsaved.set()
+            self._changed.set()
+            self._changed = asyncio.Event()
+            if not isinstance(event, PathBuilt):
+                self._builder.wake()
+        if self._routing.doubtful_guards:
+            self._guard_watch.wake()
+        if self._routing.suspects:
+            self._path_watch.wake()
         self._show_status()
         try:
             self._listener(event)

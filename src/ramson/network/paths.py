@@ -36,6 +36,10 @@ class Path:
         """Whether the node with this key is one of the hops."""
         return any(node.ed25519 == ed25519 for node in self.hops)
 
+    def same_nodes(self, other: Path) -> bool:
+        """Whether the hops are the same nodes, whatever is known of them by now."""
+        return [hop.ed25519 for hop in self.hops] == [hop.ed25519 for hop in other.hops]
+
     def patched(self, gone: bytes, fresh: NodeRecord) -> Path:
         """Return the path without the node `gone` (not the guard) and with `fresh` appended at its end."""
         stays = self.last if self.middle.ed25519 == gone else self.middle

@@ -7,7 +7,6 @@ Spec: bootstrap-and-paths.md §2.2.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -23,7 +22,8 @@ log = logging.getLogger(__name__)
 
 FIRST_REFRESH = 300.0  # seconds after the start
 REFRESH_EVERY = 3600.0
-REFRESH_AT_MOST_EVERY = 60.0
+REFRESH_AT_MOST_EVERY = 60.0  # and half as often each time, when the last refresh was hurried too
+HURRIED_AT_MOST_EVERY = 600.0
 FIELDS = ("public_ip", "storage_port", "pubkey_x25519", "pubkey_ed25519")
 _QUESTION = storage.OxendRequest(
     endpoint="get_service_nodes", params={"active_only": True, "fields": dict.fromkeys(FIELDS, True)}
@@ -37,6 +37,7 @@ class Refresher:
         self._directory = directory
         self._requests = requests
         self._wanted = asyncio.Event()
+        self._rest = REFRESH_AT_MOST_EVERY
 
     def hurry(self) -> None:
         """Renew the list soon: nodes that left the pool are needed again."""
@@ -53,11 +54,14 @@ class Refresher:
             await self._pause(REFRESH_EVERY)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than it takes when the list is wanted."""
-        await asyncio.sleep(REFRESH_AT_MOST_EVERY)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds - REFRESH_AT_MOST_EVERY):
+        """Wait, but no longer than it takes when the list is wanted, and never less than the rest due."""
+        await asyncio.sleep(self._rest)
+        try:
+            async with asyncio.timeout(seconds - self._rest):
                 await self._wanted.wait()
+            self._rest = min(HURRIED_AT_MOST_EVERY, 2 * self._rest)
+        except TimeoutError:
+            self._rest = REFRESH_AT_MOST_EVERY
         self._wanted.clear()
 
     async def ask(self, node: NodeRecord) -> Sequence[NodeRecord]:

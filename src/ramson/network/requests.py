@@ -3,41 +3,44 @@
 Every request goes by a path that does not hold its destination.  What fails on the way is tried again by another
 path; what the destination refuses is the caller's to judge.  Spec: bootstrap-and-paths.md §2.4–2.6, onion.md §6.
 
-Theory of operation.  One attempt is: a path, layers around the payload, one POST to the guard, and a reply
-that is either clear text from some hop or sealed by the destination.  `_attempt` turns whatever happens into an
-opened reply or one `RequestFailed`, and tells the routing which; `_exchange` is the loop of attempts.
+Theory of operation.  `_exchange` is the loop of attempts.  It does not wait for time limits: when an attempt has been
+silent for `SECOND_WAY_AFTER`, and the errand may be done twice, the same is sent by the other path as well, if one
+stands there free of suspicion.  No path is ever built for that, so that no guard or hop is met sooner by being slow.
+The first proper answer wins; the silence of the other attempt is then held against its path.  Both ways carry the
+same content to the same node, sealed anew: what the two last hops could learn together, they could learn from any
+retry.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from ramson.crypto.onion import LayerCipher
 from ramson.errors import ParseError
 from ramson.network import failures
+from ramson.network.attempts import Attempt, Attempts, Errand, Opened, Reader
 from ramson.network.clock import ClockOffset
-from ramson.network.entry import Entry
 from ramson.network.errors import ClockSkew, NotAuthorised, RequestFailed, TooManyRequests
 from ramson.network.failures import TABLE, Failure, HopError, Retry
 from ramson.network.paths import Path
 from ramson.network.routing import Routing
-from ramson.network.trace import RequestAnswered, RequestSent, Trace
 from ramson.protocol import onion, storage, strict_json
+from ramson.protocol.namespaces import is_public_outbox
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse, encode_request, open_response
 from ramson.protocol.storage import Request, Result
-from ramson.world import Clock, NetError, Stage, World
 
 MAX_BATCH = 20
 ATTEMPTS = 3
 FIRST_PAUSE = 0.1  # seconds, doubled after each attempt
 NODE_TIMEOUT = 10.0
 SERVER_TIMEOUT = 10.0
-MAX_BODY = 10 * 1024 * 1024  # what a guard takes
+# Four hops there and back around the world, a commit to disk and a forwarding to the swarm take about 1.5 s when all
+# is well.  Twice that says that something is wrong, and is about as long as a person waits without wondering.
+SECOND_WAY_AFTER = 3.0
+LOOK_FOR_WAY = 1.0  # seconds between two looks for a second path when there is none yet
 _SHOWN = 512  # bytes of a refusal that are looked at
 
 T = TypeVar("T")
@@ -52,35 +55,6 @@ class Answer:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class _Errand:
-    """What an attempt sends to whom."""
-
-    destination: onion.NodeHop | onion.ServerDestination
-    payload: bytes = field(repr=False)
-    seconds: float
-    shown: str
-    what: tuple[str, ...]
-
-    @property
-    def node(self) -> bytes | None:
-        """The destination's Ed25519 key, if it is a node."""
-        return self.destination.ed25519 if isinstance(self.destination, onion.NodeHop) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened(Generic[T]):
-    """A reply of the destination, its path, and the local times of the attempt that brought it."""
-
-    value: T
-    path: Path
-    sent_ms: int
-    received_ms: int
-
-
-Reader = Callable[[LayerCipher, bytes], T]
-
-
 def as_it_is(answer: Answer) -> Answer:
     """Read an answer by leaving it to the caller."""
     return answer
@@ -92,17 +66,11 @@ FindPath = Callable[[bytes | None, Path | None], Awaitable[Path]]
 class OnionRequests:
     """Sends onion requests.  `find_path(avoid, after)` gives a path, or raises NoPath after having waited for one."""
 
-    def __init__(
-        self, world: World, entry: Entry, routing: Routing, clock: ClockOffset, find_path: FindPath, trace: Trace
-    ) -> None:
-        self._clock: Clock = world.clock
-        self._entropy = world.entropy
-        self._entry = entry
+    def __init__(self, attempts: Attempts, routing: Routing, clock: ClockOffset, find_path: FindPath) -> None:
+        self._attempts = attempts
         self._routing = routing
         self._offset = clock
         self._find_path = find_path
-        self._trace = trace
-        self._numbers = count(1)
 
     async def to_node(
         self,
@@ -112,10 +80,12 @@ class OnionRequests:
         *,
         attempts: int = ATTEMPTS,
         in_order: bool = False,
+        apart: Path | None = None,
     ) -> T:
         """Send a batch of up to 20 requests to a node and return what `read` makes of its results, good and bad.
 
-        With `in_order` they are done one after the other, until one fails; its result is then the last.
+        With `in_order` they are done one after the other, until one fails; its result is then the last.  It goes by
+        another path than `apart` if there is one.
         A node has failed if its answer makes no sense, or if `read` raises ParseError.
         Raises RequestFailed (also for that), NoPath, TooManyRequests, and what else `read` raises.
         """
@@ -125,9 +95,11 @@ class OnionRequests:
         payload = strict_json.encode({"jsonrpc": "2.0", **storage.to_json(batch)})
         destination = onion.NodeHop(node.ed25519, node.x25519)
         what = tuple(request.method.name for request in requests)
-        errand = _Errand(destination, payload, NODE_TIMEOUT, f"{node.ip}:{node.https_port}", what)
+        errand = Errand(
+            destination, payload, NODE_TIMEOUT, f"{node.ip}:{node.https_port}", what, all(map(is_repeatable, requests))
+        )
 
-        opened = await self._exchange(errand, onion.open_node_reply, attempts)
+        opened = await self._exchange(errand, onion.open_node_reply, attempts, apart)
         reply, path = opened.value, opened.path
         said = Result(reply.status, reply.body[:_SHOWN].decode("utf-8", "replace"))
         if (failure := failures.of_node(said)) is not None:
@@ -143,7 +115,7 @@ class OnionRequests:
         self._routing.forgive_node(node.ed25519)
         return found
 
-    def _note_time(self, node: NodeRecord, results: Sequence[Result], opened: _Opened[Any]) -> None:
+    def _note_time(self, node: NodeRecord, results: Sequence[Result], opened: Opened[Any]) -> None:
         times = [result.body["t"] for result in results if isinstance(result.body, dict) and "t" in result.body]
         if times:
             self._offset.observe(node.ed25519, sent_ms=opened.sent_ms, received_ms=opened.received_ms, t=times[-1])
@@ -155,60 +127,76 @@ class OnionRequests:
         *,
         attempts: int = ATTEMPTS,
         seconds: float = SERVER_TIMEOUT,
+        repeatable: bool = False,
     ) -> ServerResponse:
         """Send a request to a server and return its answer, whatever its code.
 
-        `seconds` is for one attempt; files want more than the usual 10.  Raises RequestFailed, NoPath.
+        `seconds` is for one attempt; files want more than the usual 10.  A request that is `repeatable` may reach
+        the server twice although it did not fail.  Raises RequestFailed, NoPath.
         """
-        errand = _Errand(server, encode_request(request), seconds, server.host, (request.method,))
+        errand = Errand(server, encode_request(request), seconds, server.host, (request.method,), repeatable)
         return (await self._exchange(errand, open_response, attempts)).value
 
-    async def _exchange(self, errand: _Errand, read: Reader[T], attempts: int) -> _Opened[T]:
-        path: Path | None = None
-        for attempt in range(1, attempts + 1):
+    async def _exchange(self, errand: Errand, read: Reader[T], attempts: int, apart: Path | None = None) -> Opened[T]:
+        path, made = apart, 0
+        while True:
             path = await self._find_path(errand.node, path)
+            tries = [self._attempts.begin(path, errand, read)]
             try:
-                return await self._attempt(path, errand, read)
+                return await self._first_answer(tries, errand, read, attempts - made)
             except RequestFailed as error:
+                made += len(tries)
+                path = tries[-1].path
                 gone = errand.node is not None and errand.node not in self._routing.pool
-                if attempt == attempts or gone or TABLE[error.failure].retry is not Retry.ANOTHER_WAY:
+                if made >= attempts or gone or TABLE[error.failure].retry is not Retry.ANOTHER_WAY:
                     raise
-            await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
-        raise AssertionError("the last attempt returns or raises")
+            await asyncio.sleep(FIRST_PAUSE * 2 ** (made - 1))
 
-    async def _attempt(self, path: Path, errand: _Errand, read: Reader[T]) -> _Opened[T]:
-        number = next(self._numbers)
-        self._trace(RequestSent(number, path, errand.shown, errand.what))
-        began, sent_ms = self._clock.monotonic(), self._clock.now()
-        outcome = await self._carry(path, errand, read)
-        elapsed_ms = round((self._clock.monotonic() - began) * 1000)
-        if isinstance(outcome, HopError):
-            self._routing.failed(outcome.failure, path, destination=errand.node, named=outcome.named)
-            self._trace(RequestAnswered(number, path, elapsed_ms, outcome.failure))
-            raise RequestFailed(outcome.failure)
-        self._routing.answered(path)
-        self._trace(RequestAnswered(number, path, elapsed_ms, None))
-        return _Opened(outcome, path, sent_ms, sent_ms + elapsed_ms)
+    async def _first_answer(self, tries: list[Attempt[T]], errand: Errand, read: Reader[T], left: int) -> Opened[T]:
+        """Wait for the first attempt, put a second one beside it if it is silent, and return the first answer."""
+        (first,) = tries
+        await asyncio.wait([first.task], timeout=SECOND_WAY_AFTER)
+        if not first.task.done():
+            self._routing.waits(first.path)
+        while not first.task.done() and len(tries) == 1 and errand.repeatable and left > 1:
+            if (other := self._routing.beside(first.path, errand.node)) is not None:
+                tries.append(self._attempts.begin(other, errand, read, repeats=first.number))
+            else:
+                await asyncio.wait([first.task], timeout=LOOK_FOR_WAY)
+        waiting = {each.task: each for each in tries}
+        while True:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in [each for task, each in waiting.items() if task.done()]:
+                del waiting[attempt.task]
+                outcome = attempt.task.result()
+                if isinstance(outcome, Opened):
+                    if first.task in waiting:
+                        self._attempts.overtaken(first, attempt)
+                    return outcome
+                failure = RequestFailed(outcome.failure) if isinstance(outcome, HopError) else outcome
+            if not waiting:
+                raise failure
 
-    async def _carry(self, path: Path, errand: _Errand, read: Reader[T]) -> T | HopError:
-        """Make one attempt; whatever goes wrong on the way comes back as a HopError."""
-        hops = [onion.NodeHop(hop.ed25519, hop.x25519) for hop in path.hops]
-        try:
-            sealed = onion.build(hops, errand.destination, errand.payload, entropy=self._entropy)
-        except ParseError:  # a listed key that is none: this path cannot work
-            return HopError(Failure.UNREADABLE)
-        if len(sealed.body) > MAX_BODY:
-            raise TooManyRequests("the request is larger than the 10 MiB a node takes", remedy="Send less at a time.")
-        try:
-            reply = await self._entry.send(path.guard, sealed.body, timeout=errand.seconds)
-        except NetError as error:
-            return HopError(Failure.PATH_TIMEOUT if error.stage is Stage.TIMEOUT else Failure.GUARD_UNREACHABLE)
-        if (problem := failures.of_hop(reply.status, reply.body, to_server=errand.node is None)) is not None:
-            return problem
-        try:
-            return read(sealed.reply, reply.body)
-        except ParseError:
-            return HopError(Failure.UNREADABLE)
+
+def is_repeatable(request: Request) -> bool:
+    """Whether doing a request again some seconds later, after others, changes nothing that was not to be changed.
+
+    What touches all messages of a mailbox could by then hit newer ones, and a public outbox keeps what is stored last.
+    """
+    if isinstance(request, storage.Store):
+        return not is_public_outbox(request.namespace)
+    return isinstance(request, _REPEATABLE)
+
+
+_REPEATABLE = (
+    storage.Retrieve,
+    storage.Delete,
+    storage.Expire,
+    storage.GetExpiries,
+    storage.Info,
+    storage.GetSwarm,
+    storage.OxendRequest,
+)
 
 
 def _results(batch: storage.Batch | storage.Sequence, body: bytes) -> tuple[Result, ...]:

@@ -7,17 +7,25 @@ Spec: bootstrap-and-paths.md §2.2 (after success), §2.3, §2.5.
 Theory of operation.  A *node* is in the pool until a list no longer has it or it has failed three times; it then
 leaves every swarm and path too.  A *path* that loses a hop is patched and keeps its guard, because each new guard
 is one more node that sees this client's address; a path that loses its guard is dropped.  A path that has
-failed three times is dropped, and its guard is forgotten.
+failed three times behind a guard that answers gets two other nodes there; if it is the guard that failed, or if the
+path was renewed so twice already, it is dropped and its guard forgotten.
 
     outcome                     path        its middle and last     destination
     reply decrypted             forgive 1   forgive 1               forgive 1, if it is a proper answer
     blame_path                  +1          +1 each                 -
     blame_destination           -           -                       +1
     next node missing           patched     the named one leaves    leaves, if it is the one named
-    silence                     doubtful    suspected               suspected
+    silence                     doubtful    accused                 accused
+      then a reply comes        -           -                       +1 (time-out)
       then the guard answers    +1          +1 each (time-out)      +1 (time-out)
       then only others answer   +1          -                       -
       then nobody answers       -           -                       -
+    silence while nobody        doubtful    -                       -
+      else answered either
+
+A path that failed or fell silent is *suspect* until a reply comes through it: requests go by another while there is
+one, and it is tested (`path_watch`).  Silences of one time count once, so a path is given up for silence only
+after one silence and two tests have gone unanswered one after the other.
 """
 
 from __future__ import annotations
@@ -27,7 +35,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ramson.network.failures import NODE_FAILURES, PATCHES, PATH_FAILURES, TABLE, Failure
+from ramson.network.failures import NODE_FAILURES, PATCHES, PATH_FAILURES, RENEWALS, TABLE, Failure
 from ramson.network.paths import Path, complete, draw, subnets
 from ramson.network.swarm_cache import SwarmCache
 from ramson.network.trace import (
@@ -50,16 +58,32 @@ PATHS = 2  # wanted at all times
 class _Standing:
     """A path in use and how it has done.
 
-    `patches` counts since the last reply.  The path is `working` if its guard answered when last heard of, and
-    `doubtful` after a silence; `suspects`, its guard before all, are the nodes that may have been silent.
+    `patches` counts since the last reply, `renewals` since the last list.  The path is
+
+    - `working` if its guard answered when last heard of
+    - `suspect` if nothing came through it since something failed
+    - `doubtful` after a silence, until its guard has been looked at; `silence` is then what the path itself is
+      charged with, and `accused` are the nodes behind the guard that may have been silent
+    - `quiet` if a request by it waits for a reply longer than usual, and none came since
+    - `ambiguous` if its last failure was a silence that may also have been the destination's
     """
 
     path: Path
     failures: int = 0
     patches: int = 0
+    renewals: int = 0
     working: bool = True
+    suspect: bool = False
     doubtful: bool = False
-    suspects: dict[bytes, None] = field(default_factory=dict)
+    quiet: bool = False
+    ambiguous: bool = False
+    silence: Failure | None = None
+    accused: dict[bytes, None] = field(default_factory=dict)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing speaks against sending a request by this path."""
+        return self.working and not self.suspect
 
 
 class Routing:
@@ -106,7 +130,7 @@ class Routing:
         self._guards = [key for key in self._guards if key in self._pool]
         self.swarms.keep_only(self._pool)
         for standing in list(self._standings):
-            standing.failures = 0
+            standing.failures = standing.renewals = 0
             self._relist(standing)
         self._trace(PoolLoaded(source, len(self._pool)))
 
@@ -169,25 +193,28 @@ class Routing:
     def guard_seen(self, ed25519: bytes, *, good: bool, online: bool) -> None:
         """Take note of a direct look at the guard of a doubtful path; `online` tells whether any node answers."""
         for standing in list(self._standings):
-            if standing.path.guard.ed25519 != ed25519:
+            if standing.path.guard.ed25519 != ed25519 or not standing.doubtful:
                 continue
             standing.working = good
             if good:
                 self._settle(standing)
             else:
-                standing.suspects.clear()
+                standing.silence = None
+                standing.accused.clear()
                 if online:
-                    self._fail(standing)
+                    self._fail(standing, renewable=False)
 
     def _settle(self, standing: _Standing) -> None:
         """End the doubt about a path whose guard answers: what was silent is to blame, unless we were offline."""
-        suspects = list(standing.suspects)
-        standing.suspects.clear()
-        standing.working, standing.doubtful = True, False
-        if suspects:
-            self._fail(standing)
-        for suspect in suspects[1:]:
-            self.blame_node(suspect)
+        silence, accused = standing.silence, list(standing.accused)
+        standing.silence = None
+        standing.accused.clear()
+        standing.working, standing.doubtful, standing.quiet = True, False, False
+        if silence is not None:
+            standing.ambiguous = TABLE[silence].blame_destination
+            self._fail(standing, renewable=TABLE[silence].blame_path)
+        for node in accused:
+            self.blame_node(node)
 
     def guard_candidates(self, count: int, *, beside: Iterable[bytes] = ()) -> list[NodeRecord]:
         """Draw up to `count` nodes to test as guards: not hops of paths, not guards, not the keys `beside`."""
@@ -210,6 +237,11 @@ class Routing:
     def working(self) -> tuple[Path, ...]:
         """The paths whose guard answered, whatever it said, when it was last tried."""
         return tuple(standing.path for standing in self._standings if standing.working)
+
+    @property
+    def suspects(self) -> tuple[Path, ...]:
+        """The paths to be tested: through which nothing came since something failed, but whose guard answers."""
+        return tuple(standing.path for standing in self._standings if standing.suspect and not standing.doubtful)
 
     @property
     def missing(self) -> int:
@@ -238,18 +270,48 @@ class Routing:
     def choose(self, avoid: bytes | None = None, *, after: Path | None = None) -> Path | None:
         """Choose a path at random that does not hold the node `avoid`, the destination; None when there is none.
 
-        `after` is the path that has just failed the same request: another is taken if there is one.  If every path
-        holds `avoid`, one for this request alone is made behind a guard already in use.
+        `after` is the path that has just failed the same request: another is taken if there is one.  Suspect paths
+        are taken only if there is no other.  If every other path holds `avoid`, one for this request alone is made
+        behind a guard already in use.
         """
-        fit = [path for path in self.paths if avoid is None or not path.holds(avoid)]
-        others = [path for path in fit if after is None or path.guard.ed25519 != after.guard.ed25519]
-        if fit:
-            return self._entropy.choice(others or fit)
-        for standing in self._standings:
-            if avoid is not None and standing.path.guard.ed25519 != avoid:
-                drawn = self._complete([standing.path.guard], without=[avoid], sharing=True)
+        fit = [standing for standing in self._standings if avoid is None or not standing.path.holds(avoid)]
+        others = [each for each in fit if after is None or each.path.guard.ed25519 != after.guard.ed25519]
+        sound = [each for each in others if each.sound] or [each for each in fit if each.sound]
+        for among in ([each for each in sound if not each.quiet], sound, others):
+            if among:
+                return self._entropy.choice(among).path
+        return self._spare(avoid, self._standings if not fit else self._sound) or (fit[0].path if fit else None)
+
+    def beside(self, path: Path, avoid: bytes | None) -> Path | None:
+        """Return a sound path behind another guard than that of `path`, without the node `avoid`; None without one.
+
+        As in `choose` it may be for this request alone; a new guard it never has.
+        """
+        others = [each for each in self._sound if each.path.guard.ed25519 != path.guard.ed25519]
+        fit = [each.path for each in others if avoid is None or not each.path.holds(avoid)]
+        return fit[0] if fit else self._spare(avoid, others)
+
+    @property
+    def _sound(self) -> list[_Standing]:
+        return [standing for standing in self._standings if standing.sound]
+
+    def _spare(self, avoid: bytes | None, among: Sequence[_Standing]) -> Path | None:
+        """Make a path for one request to the node `avoid` behind one of the guards whose paths hold it."""
+        for standing in sorted(among, key=lambda each: not each.sound):
+            guard = standing.path.guard
+            if avoid is not None and standing.path.holds(avoid) and guard.ed25519 != avoid:
+                drawn = self._complete([guard], without=[avoid], sharing=True)
                 if drawn is not None:
-                    return Path(standing.path.guard, *drawn)
+                    return Path(guard, *drawn)
+        return None
+
+    def test_destination(self, path: Path) -> NodeRecord | None:
+        """Draw a node to ask something by a path to test it: not on any path, no guard, and none that failed lately."""
+        used = [*self._guards, *(hop.ed25519 for known in self.paths for hop in known.hops)]
+        failed = [key for key in self._failures if self.has_failed(key)]
+        for beside in ([*used, *failed], used, [hop.ed25519 for hop in path.hops]):
+            if drawn := self.random_nodes(1, beside=beside):
+                return drawn[0]
         return None
 
     def _complete(
@@ -273,6 +335,18 @@ class Routing:
         standing.path = before.patched(gone, drawn[0])
         self._trace(PathPatched(before, standing.path))
 
+    def _renew(self, standing: _Standing) -> None:
+        """Put two other nodes behind the guard of a path."""
+        before = standing.path
+        drawn = self._complete([before.guard], without=[hop.ed25519 for hop in before.hops])
+        if drawn is None:
+            self._drop_path(standing, "no nodes are left to renew it with", keep_guard=True)
+            return
+        standing.path = Path(before.guard, *drawn)
+        standing.failures = standing.patches = 0
+        standing.renewals += 1
+        self._trace(PathPatched(before, standing.path))
+
     def _drop_path(self, standing: _Standing, why: str, *, keep_guard: bool = False) -> None:
         self._standings.remove(standing)
         if not keep_guard and standing.path.guard.ed25519 in self._guards:
@@ -281,22 +355,52 @@ class Routing:
 
     # Outcomes.
 
-    def answered(self, path: Path) -> None:
-        """Take note of a reply that decrypted: the path carried a request to its destination and back."""
-        # spec gap: the spec only clears failures with a new list.  Then a path with a rare loss would change its
-        # guard every hour; so each reply makes up for one failure, and a hop that fails more than it works still goes.
+    def waits(self, path: Path) -> None:
+        """Take note that a request waits long for its reply: until one comes others are preferred to this path."""
         standing = self._standing_of(path)
         if standing is not None:
+            standing.quiet = True
+
+    def answered(self, path: Path, *, test: bool = False) -> None:
+        """Take note of a reply that decrypted: the path carried a request to its destination and back.
+
+        The reply to a `test` clears the path of suspicion, but it makes up only for a failure that may have been the
+        destination's: a path that carries tests and nothing else is given up.
+        """
+        # spec gap: the spec only clears failures with a new list.  Then a path with a rare loss would lose its nodes
+        # every hour; so each reply makes up for one failure, and a hop that fails more than it works still goes.
+        standing = self._standing_of(path)
+        forgive = not test
+        if standing is not None and standing.path.same_nodes(path):
+            # With a single path nothing else would tell a path that carries only tests from destinations that are gone.
+            forgive = forgive or (standing.ambiguous and len(self._standings) > 1)
+            if standing.silence is not None:  # not counted yet, and made up for by this
+                standing.silence = None
+                for hop in path.hops:
+                    standing.accused.pop(hop.ed25519, None)
+                forgive = False
             self._settle(standing)
-            standing.failures = max(0, standing.failures - 1)
+            standing.suspect = standing.ambiguous = False
             standing.patches = 0
-        for hop in path.hops[1:]:
-            self.forgive_node(hop.ed25519)
+            if forgive:
+                standing.failures = max(0, standing.failures - 1)
+        if forgive:
+            for hop in path.hops[1:]:
+                self.forgive_node(hop.ed25519)
 
     def failed(
-        self, failure: Failure, path: Path, *, destination: bytes | None = None, named: bytes | None = None
+        self,
+        failure: Failure,
+        path: Path,
+        *,
+        destination: bytes | None = None,
+        named: bytes | None = None,
+        online: bool = True,
     ) -> None:
-        """Apply the failure table.  `destination` and `named` (the node a hop called missing) are Ed25519 keys."""
+        """Apply the failure table.  `destination` and `named` (the node a hop called missing) are Ed25519 keys.
+
+        Without `online`, when nobody at all answered meanwhile, a silence is a reason to look and to test only.
+        """
         treatment = TABLE[failure]
         standing = self._standing_of(path)
         blamed = [hop.ed25519 for hop in path.hops[1:]] if treatment.blame_path else []
@@ -304,30 +408,43 @@ class Routing:
             blamed.append(destination)
         if treatment.silence:
             if standing is not None:
-                standing.doubtful = True
-                standing.working &= failure is not Failure.GUARD_UNREACHABLE
-                standing.suspects.update(dict.fromkeys([path.guard.ed25519, *blamed]))
+                self._doubt(standing, failure, path, blamed if online else None)
             return
         if standing is not None:
             self._settle(standing)
         if treatment.drop_named:
             self._missing_node(path, named, destination)
-        if treatment.blame_path and standing is not None:
+        if treatment.blame_path and standing is not None and standing.path.same_nodes(path):
             self._fail(standing)
         for node in blamed:
             self.blame_node(node)
 
+    def _doubt(self, standing: _Standing, failure: Failure, path: Path, accused: Iterable[bytes] | None) -> None:
+        """Suspect a path after a silence until its guard has been looked at, and charge it unless nobody is accused."""
+        own = path.same_nodes(standing.path) or not TABLE[failure].blame_path
+        standing.doubtful = True
+        standing.suspect |= own
+        standing.working &= failure is not Failure.GUARD_UNREACHABLE
+        if accused is not None:
+            standing.silence = standing.silence or (failure if own else None)
+            standing.accused.update(dict.fromkeys(accused))
+
     def blame_node(self, ed25519: bytes) -> None:
-        """Count one failure of a node; the third takes it out."""
+        """Count one failure of a node; the third takes it out, but not a guard in use, which its path is to judge."""
         if ed25519 not in self._pool:
             return
         self._failures[ed25519] = self._failures.get(ed25519, 0) + 1
-        if self._failures[ed25519] >= NODE_FAILURES:
+        in_use = any(path.guard.ed25519 == ed25519 for path in self.paths)
+        if self._failures[ed25519] >= NODE_FAILURES and not in_use:
             self.drop_node(ed25519, f"it failed {NODE_FAILURES} times")
+
+    def has_failed(self, ed25519: bytes) -> bool:
+        """Whether failures of a node are still held against it."""
+        return self._failures.get(ed25519, 0) > 0
 
     def forgive_node(self, ed25519: bytes) -> None:
         """Let something a node did well make up for one failure."""
-        if self._failures.get(ed25519, 0) > 0:
+        if self.has_failed(ed25519):
             self._failures[ed25519] -= 1
 
     def _missing_node(self, path: Path, named: bytes | None, destination: bytes | None) -> None:
@@ -343,17 +460,22 @@ class Routing:
                 return
             standing.patches = 0
         if standing is not None:
-            self._fail(standing)
+            self._fail(standing, renewable=False)
         for hop in path.hops[1:]:
             self.blame_node(hop.ed25519)
 
-    def _fail(self, standing: _Standing) -> None:
-        """Count one failure of a path; the third drops it and its guard."""
+    def _fail(self, standing: _Standing, *, renewable: bool = True) -> None:
+        """Count one failure of a path; the third renews it behind its guard, or drops it and its guard."""
         standing.failures += 1
-        if standing.failures >= PATH_FAILURES and standing in self._standings:
-            why = f"it failed {PATH_FAILURES} times"
-            self._drop_path(standing, why)
-            self.drop_node(standing.path.guard.ed25519, f"its path: {why}")
+        standing.suspect = True
+        if standing.failures < PATH_FAILURES or standing not in self._standings:
+            return
+        if renewable and standing.renewals < RENEWALS:
+            self._renew(standing)
+            return
+        why = f"it failed {PATH_FAILURES} times"
+        self._drop_path(standing, why)
+        self.drop_node(standing.path.guard.ed25519, f"its path: {why}")
 
     def _standing_of(self, path: Path) -> _Standing | None:
         """Find the path in use that a request's path is, or was before a patch; every path has its own guard."""

@@ -65,7 +65,7 @@ class PathBuilt:
 
 @dataclass(frozen=True, slots=True)
 class PathPatched:
-    """A node left a path and another was appended; the guard stayed."""
+    """Nodes left a path and others came into it; the guard stayed."""
 
     before: Path
     after: Path
@@ -89,12 +89,34 @@ class NodeDropped:
 
 @dataclass(frozen=True, slots=True)
 class RequestSent:
-    """An onion request went out; `what` names its methods, `destination` is a node's address or a server's host."""
+    """An onion request went out; `what` names its methods, `destination` is a node's address or a server's host.
+
+    `repeats` is the number of the request, still unanswered, that this one repeats by another path; 0 for none.
+    """
 
     number: int
     path: Path
     destination: str
     what: tuple[str, ...]
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOvertaken:
+    """Request `number` was silent for `elapsed_ms`; its repetition `by` got the answer.  Its own reply may yet come."""
+
+    number: int
+    path: Path
+    elapsed_ms: int
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathTested:
+    """A suspect path was tested with a request of its own; `good` when the reply came in time."""
+
+    path: Path
+    good: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +138,9 @@ Event = (
     | PathPatched
     | PathDropped
     | NodeDropped
+    | PathTested
     | RequestSent
+    | RequestOvertaken
     | RequestAnswered
 )
 Trace = Callable[[Event], None]
