@@ -1,5 +1,6 @@
 """Mailbox operations against a swarm of doubles, honest and not, in virtual time."""
 
+import asyncio
 import base64
 import dataclasses
 
@@ -206,18 +207,32 @@ def test_one_forged_report_beside_honest_ones_only_counts_as_failed(fake):
 
 
 @pytest.mark.parametrize("code", [500, 503, 404])
-def test_a_member_that_cannot_is_passed_over_and_at_last_dropped(fake, code):
+def test_a_member_that_cannot_is_passed_over_while_others_can(fake, code):
     broken = swarm_of(fake)[0]
     broken.says = only_to("store", lambda _request: (code, "query failed"))
 
     async def main(network):
         for _ in range(30):
             await store(network)
+
+    fake.run(main)
+    assert broken.served.count("store") == 1
+
+
+@pytest.mark.parametrize("code", [500, 503, 404])
+def test_a_member_that_cannot_is_at_last_dropped(make_fake, code):
+    fake = make_fake(count=12, swarms=12)
+    (broken,) = swarm_of(fake)
+    broken.says = only_to("store", lambda _request: (code, "query failed"))
+
+    async def main(network):
+        for _ in range(3):
+            with pytest.raises(RequestFailed):
+                await store(network)
         return {node.ed25519 for node in network.nodes}
 
     assert broken.keys.public not in fake.run(main)
     assert broken.keys.public in {event.node.ed25519 for event in fake.of_kind(NodeDropped)}
-    assert len(broken.served) < 10
 
 
 def test_a_signature_not_accepted_is_the_callers_affair_at_once(fake):
@@ -232,21 +247,104 @@ def test_a_signature_not_accepted_is_the_callers_affair_at_once(fake):
     assert len(asked(fake, "retrieve")) == 1
 
 
-def test_a_wrong_swarm_is_replaced_by_the_one_the_node_names(fake):
-    wrong = [each for each in fake.nodes if each not in swarm_of(fake)][:5]
-    named = fake.named(wrong)
-    for each in fake.nodes:
-        each.says = only_to("get_swarm", lambda _request: (200, named))
+def test_a_swarm_that_has_changed_is_replaced_when_another_node_says_the_same(fake):
+    old = [each for each in fake.nodes if each not in swarm_of(fake)][:5]
+    named = fake.named(old)
 
     async def main(network):
+        for each in fake.nodes:
+            each.says = only_to("get_swarm", lambda _request: (200, named))
         before = await network.swarm(KEYS.id)
+        for each in fake.nodes:
+            each.says = None
         receipt = await store(network)
         return before, receipt, await network.swarm(KEYS.id)
 
     before, receipt, after = fake.run(main)
-    assert {node.ed25519 for node in before} == {each.keys.public for each in wrong}
+    assert {node.ed25519 for node in before} == {each.keys.public for each in old}
     assert {node.ed25519 for node in after} == {each.keys.public for each in swarm_of(fake)}
     assert receipt.stored_by
+    assert len(asked(fake, "get_swarm")) == 2 + 1
+
+
+def test_a_swarm_is_believed_when_two_nodes_by_two_paths_agree_on_it_and_then_remembered(fake):
+    async def main(network):
+        await asyncio.sleep(10)  # by then there are two paths
+        for _ in range(3):
+            await network.swarm(KEYS.id)
+
+    fake.run(main)
+    assert len(set(asked(fake, "get_swarm"))) == 2
+    first, second = fake.of_kind(RequestSent)
+    assert first.path.guard != second.path.guard
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_node_that_names_a_false_swarm_changes_nothing(make_fake, seed):
+    fake = make_fake(seed=seed)
+    false = fake.named([each for each in fake.nodes if each not in swarm_of(fake)][:5])
+    answered = []
+
+    def lie_at_first(_request):
+        answered.append(1)
+        return (200, false) if len(answered) == 1 else None
+
+    for each in fake.nodes:
+        each.says = only_to("get_swarm", lie_at_first)
+
+    async def main(network):
+        return await network.swarm(KEYS.id)
+
+    assert {node.ed25519 for node in fake.run(main)} == {each.keys.public for each in swarm_of(fake)}
+    assert len(answered) == 3
+
+
+def test_a_member_that_names_a_false_swarm_when_it_refuses_is_not_believed(fake):
+    liar = swarm_of(fake)[0]
+    false = fake.named([each for each in fake.nodes if each not in swarm_of(fake)][:5])
+    liar.says = only_to("store", lambda _request: (421, false))
+
+    async def main(network):
+        for _ in range(20):
+            await store(network)
+        return {node.ed25519 for node in await network.swarm(KEYS.id)}
+
+    swarm = {each.keys.public for each in swarm_of(fake)}
+    assert swarm - {liar.keys.public} <= fake.run(main) <= swarm
+
+
+def test_of_three_that_all_differ_what_two_of_them_say_is_believed(fake):
+    honest, stranger = swarm_of(fake), next(each for each in fake.nodes if each not in swarm_of(fake))
+    views = [honest[:5], honest[1:], [*honest[:3], stranger]]
+
+    def differ(_request):
+        return (200, fake.named(views.pop()))
+
+    for each in fake.nodes:
+        each.says = only_to("get_swarm", differ)
+
+    async def main(network):
+        return {node.ed25519 for node in await network.swarm(KEYS.id)}
+
+    assert fake.run(main) == {each.keys.public for each in honest[:5]}
+
+
+def test_a_single_answer_is_not_enough_for_a_swarm(fake):
+    answered = []
+
+    def only_one(_request):
+        answered.append(1)
+        return None if len(answered) == 1 else (500, "no")
+
+    for each in fake.nodes:
+        each.says = only_to("get_swarm", only_one)
+
+    async def main(network):
+        with pytest.raises(SwarmUnavailable):
+            await network.swarm(KEYS.id)
+
+    fake.run(main)
+    assert len(answered) == 5
 
 
 def test_a_member_that_refuses_without_naming_a_swarm_leaves_it(fake):
@@ -254,7 +352,7 @@ def test_a_member_that_refuses_without_naming_a_swarm_leaves_it(fake):
     odd.says = only_to("store", lambda _request: (421, "go away"))
 
     async def main(network):
-        for _ in range(20):
+        for _ in range(60):
             await store(network)
         return await network.swarm(KEYS.id)
 

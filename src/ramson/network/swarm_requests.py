@@ -1,7 +1,8 @@
-"""Asking a swarm: one random member, and others after it where the failure table allows.
+"""Asking a swarm: one random member, and others after it where the failure table allows, or beside it when it is slow.
 
 What is asked and what a good answer is, the caller says; here are the choice of the member, what a refusal changes
-(swarm, pool, clock), and who is asked next.  Spec: bootstrap-and-paths.md §2.5, §2.7.
+(swarm, pool, clock), and who is asked next.  All members know the account anyway, so asking a second one tells nobody
+anything new.  Spec: bootstrap-and-paths.md §2.5, §2.7.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
-from ramson.errors import ParseError
+from ramson.errors import ParseError, RamsonError
 from ramson.network import failures
 from ramson.network.clock import ClockOffset
 from ramson.network.errors import NetworkError, RequestFailed, SwarmUnavailable
 from ramson.network.failures import TABLE, Retry, Swarm
-from ramson.network.requests import Answer, OnionRequests, as_it_is, refusal
+from ramson.network.requests import Answer, OnionRequests, as_it_is, is_repeatable, refusal
 from ramson.network.routing import Routing
 from ramson.network.swarms import Swarms
 from ramson.protocol.nodes import NodeRecord
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 MEMBERS_TRIED = 3
 TRIES_PER_MEMBER = 2
 CLOCKS_ASKED = 3
+# By then a request was silent for three seconds by one path and for three more by both, so it is the member's silence.
+NEXT_MEMBER_AFTER = 6.0  # seconds
 
 R = TypeVar("R", bound=AccountRequest)
 T = TypeVar("T")
@@ -58,29 +61,67 @@ class SwarmRequests:
         member is asked; with `in_order` what is asked is done in order, until something fails.  Raises RequestFailed,
         ClockSkew, NotAuthorised, SwarmUnavailable, NoPath.
         """
-        tried: set[bytes] = set()
-        failure: NetworkError = SwarmUnavailable("No other node keeps this mailbox")
-        clock_was_set = False
-        for _ in range(MEMBERS_TRIED):
-            member = only or await self._untried(account, tried)
-            if member is None:
-                break
-            tried.add(member.ed25519)
-            sent = make(member)
+        tried: dict[bytes, None] = {}
+        asking: list[asyncio.Task[T | RamsonError]] = []
+        outcome: T | RamsonError = SwarmUnavailable("No other node keeps this mailbox")
+        async with asyncio.TaskGroup() as group:
+            while True:
+                patience = None
+                try:
+                    member = await self._next(account, tried, only)
+                except NetworkError as error:
+                    member, outcome = None, outcome if tried else error
+                if member is not None:
+                    tried[member.ed25519] = None
+                    sent = make(member)
+                    one = self._ask_member(account, member, sent, make, read, in_order=in_order)
+                    asking.append(group.create_task(one, name="swarm member"))
+                    patience = NEXT_MEMBER_AFTER if only is None and all(map(is_repeatable, sent)) else None
+                if not asking:
+                    break
+                await asyncio.wait(asking, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                outcomes = [task.result() for task in asking if task.done()]
+                asking = [task for task in asking if not task.done()]
+                if outcomes:
+                    outcome = min(outcomes, key=_may_go_on)
+                    if not _may_go_on(outcome):
+                        break
+            for task in asking:
+                task.cancel()
+        if isinstance(outcome, RamsonError):
+            raise outcome
+        return outcome
+
+    async def _ask_member(
+        self,
+        account: bytes,
+        member: NodeRecord,
+        sent: Sequence[R],
+        make: Callable[[NodeRecord], Sequence[R]],
+        read: Callable[[Answer, Sequence[R]], T],
+        *,
+        in_order: bool,
+    ) -> T | RamsonError:
+        """Ask one member, and once more after setting the clock if it refuses our time; errors are returned."""
+        for clock_was_set in (False, True):
             judge = partial(self._judge, account, sent, read)
             try:
                 return await self._requests.to_node(member, sent, judge, attempts=TRIES_PER_MEMBER, in_order=in_order)
             except RequestFailed as error:
-                failure, treatment = error, TABLE[error.failure]
-                if treatment.clock and not clock_was_set:
-                    clock_was_set = True
-                    tried.discard(member.ed25519)
-                    await self.measure_clock()
-                elif treatment.retry is Retry.NOBODY or only is not None:
-                    raise
-        raise failure
+                if clock_was_set or not TABLE[error.failure].clock:
+                    return error
+            except RamsonError as error:
+                return error
+            await self.measure_clock()
+            sent = make(member)
+        raise AssertionError("the second attempt returns")
 
-    async def _untried(self, account: bytes, tried: Collection[bytes]) -> NodeRecord | None:
+    async def _next(self, account: bytes, tried: Collection[bytes], only: NodeRecord | None) -> NodeRecord | None:
+        """Choose the next member to ask; None when enough were.  Raises NetworkError."""
+        if only is not None:
+            return None if tried else only
+        if len(tried) == MEMBERS_TRIED:
+            return None
         members = await self._swarms.members(account)
         return next((member for member in members if member.ed25519 not in tried), None)
 
@@ -99,7 +140,7 @@ class SwarmRequests:
 
     def _replace_swarm(self, account: bytes, member: NodeRecord, result: Result) -> None:
         try:
-            self._swarms.learn(account, result.body)
+            self._swarms.hear(account, member, result.body)
         except ParseError:
             log.info("a node says that it does not keep this mailbox, and not who does")
         self._routing.swarms.drop_member(account, member.ed25519)
@@ -117,3 +158,8 @@ class SwarmRequests:
         async with asyncio.TaskGroup() as group:
             for node in self._routing.random_nodes(CLOCKS_ASKED):
                 group.create_task(ask(node), name="clock query")
+
+
+def _may_go_on(outcome: object) -> bool:
+    """Whether another member may be asked after this."""
+    return isinstance(outcome, RequestFailed) and TABLE[outcome.failure].retry is not Retry.NOBODY
