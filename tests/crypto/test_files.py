@@ -130,6 +130,14 @@ def test_legacy_nothing_is_given_before_the_tag_was_checked():
         legacy.decrypt(source(with_bit(blob, 8 * len(blob) - 1)), key=LEGACY_KEY, digest=bytes(32), size=300_000)
 
 
+def test_legacy_broken_padding_under_a_good_tag_is_refused():
+    encryptor = Cipher(algorithms.AES(LEGACY_KEY[:32]), modes.CBC(IV)).encryptor()
+    sealed = IV + encryptor.update(bytes(32))  # a sender can authenticate what is no padding
+    blob = sealed + hmac.digest(LEGACY_KEY[32:], sealed, "sha256")
+    with pytest.raises(ParseError, match="padding"):
+        open_legacy(blob, 1)
+
+
 def test_legacy_wrong_arguments():
     with pytest.raises(ParseError, match="64 bytes"):
         open_legacy(seal_legacy(b"x"), 1, key=bytes(32))

@@ -156,6 +156,14 @@ async def test_a_lifetime_can_be_asked_for(files, server):
     assert server.requests[-1][1].headers == {"X-FS-TTL": "9"}
 
 
+async def test_a_server_can_be_asked_about_a_file(files):
+    attachment = await files.attach(b"content")
+    info = await files.transfers.info(FileUrl.parse(attachment.url))
+    assert (info.uploaded_ms, info.expires_ms) == (1000, 2000)
+    with pytest.raises(FileGone):
+        await files.transfers.info(FileUrl(SERVER.url, "1"))
+
+
 # ---- what comes is checked
 
 

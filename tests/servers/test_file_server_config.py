@@ -1,6 +1,9 @@
 """What an operator may write into the configuration, and how a mistake is told."""
 
+import re
 import stat
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +55,15 @@ def test_everything_that_can_be_set():
     assert config.versions == {"desktop": "1.17.17"}
     assert "hidden" not in repr(config)
     assert "dbname" not in repr(config)
+
+
+def test_the_example_of_the_documentation_is_the_default():
+    page = (Path(__file__).parents[2] / "docs" / "servers.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    config = parse(example, environment={"RAMSON_S3_SECRET_KEY": "hidden"})
+    assert config.limits == Limits()
+    assert (config.direct, config.ids) == (True, Ids.CONTENT)
+    assert set(tomllib.loads(example)["limits"]) == set(Limits.__struct_fields__)
 
 
 def test_arguments_and_environment_come_first(tmp_path):

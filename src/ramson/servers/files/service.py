@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -122,30 +122,29 @@ class FileService:
         if request.path == PATH:
             if request.method != "POST":
                 return HttpResponse(405, _TEXT, b"not with this method")
-            return self._onion(request)
-        return self._direct(request) if self._config.direct else _NOT_FOUND
+            return self._counted(request, self._onion)
+        return self._counted(request, self._direct) if self._config.direct else _NOT_FOUND
+
+    async def _counted(
+        self, request: HttpRequest, answer: Callable[[HttpRequest], Awaitable[HttpResponse]]
+    ) -> HttpResponse:
+        """Answer a request unless those that are being answered hold too many bytes."""
+        size = len(request.body)
+        if self._waiting_bytes + size > self._config.limits.max_waiting_bytes:
+            return _BUSY
+        self._waiting_bytes += size
+        try:
+            return await answer(request)
+        finally:
+            self._waiting_bytes -= size
 
     async def _onion(self, request: HttpRequest) -> HttpResponse:
-        size = len(request.body)
-        if self._waiting_bytes + size > self._config.limits.max_waiting_bytes:
-            return _BUSY
-        self._waiting_bytes += size
-        try:
-            handler = partial(self._answer, peer=_network(request.peer))
-            return await OnionEndpoint(self._keys.x25519, handler, self._world.entropy).answer(request.body)
-        finally:
-            self._waiting_bytes -= size
+        handler = partial(self._answer, peer=_network(request.peer))
+        return await OnionEndpoint(self._keys.x25519, handler, self._world.entropy).answer(request.body)
 
     async def _direct(self, request: HttpRequest) -> HttpResponse:
-        size = len(request.body)
-        if self._waiting_bytes + size > self._config.limits.max_waiting_bytes:
-            return _BUSY
-        self._waiting_bytes += size
-        try:
-            inner = ServerRequest(request.method, request.target, request.headers, request.body or None)
-            reply = await self._answer(inner, peer=_network(request.peer))
-        finally:
-            self._waiting_bytes -= size
+        inner = ServerRequest(request.method, request.target, request.headers, request.body or None)
+        reply = await self._answer(inner, peer=_network(request.peer))
         return HttpResponse(reply.code, reply.headers, reply.body or b"")
 
     async def _answer(self, request: ServerRequest, *, peer: str) -> ServerResponse:
