@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+LEAP: Final = 1_000  # births that one may have missed; a peer that speaks of more makes them up
 KEPT_REVOCATIONS: Final = 50  # per account; the newest win
 KEPT_TOKENS: Final = 100  # revoked or not, so that a withdrawn revocation does not come back
 
@@ -82,15 +83,37 @@ def admits(known: State | None, offered: State, warrant: Warrant | None, timesta
     """
     if offered[:3] == ((0, False, 0) if known is None else known[:3]):
         return True  # only the expiry rises
-    if (
-        not offered.dead
-        and offered.version == 0
-        and (known is None or (known.birth < offered.birth and (known.dead or known.expiry <= offered.expiry)))
-    ):
-        return True  # stored again since; the proof of its last delete may not speak of what came after
+    if _is_reborn(known, offered) and (known is None or known.dead or known.expiry <= offered.expiry):
+        return True  # the proof of its last delete may not speak of what came after
     if warrant is None or timestamp > warrant.until:
         return False
     return warrant.floor <= (now if offered.dead else offered.expiry)
+
+
+def settle(known: State | None, offered: State, warrant: Warrant | None, timestamp: int, now: int) -> State | None:
+    """Return what becomes of a copy that is offered a state beyond its own; None: it stays as it is.
+
+    That is the state offered, if it is admitted.  Two refusals would leave honest members different for ever.  A
+    message that was stored again and lives shorter keeps our expiry, where the warrant does not speak of our copy.
+    One whose delete does not speak of our copy, because we know it by a later timestamp, counts as stored again
+    after that delete, which the others will take over.
+    """
+    if offered.birth - (0 if known is None else known.birth) > LEAP:
+        return None
+    if admits(known, offered, warrant, timestamp, now):
+        return offered
+    if known is None or known.dead:
+        return None
+    if _is_reborn(known, offered):
+        return offered._replace(expiry=known.expiry)
+    if offered.dead and warrant is not None and timestamp > warrant.until:
+        return State(offered.birth + 1, dead=False, version=0, expiry=known.expiry)
+    return None
+
+
+def _is_reborn(known: State | None, offered: State) -> bool:
+    """Tell whether a message was stored again after a delete, and not lowered since."""
+    return not offered.dead and offered.version == 0 and (known is None or known.birth < offered.birth)
 
 
 class TokenState(NamedTuple):

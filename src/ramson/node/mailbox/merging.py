@@ -14,7 +14,7 @@ import apsw
 from ramson.node.mailbox import copies
 from ramson.node.mailbox.copies import GHOST_LIFE_MS, Key, proof_number
 from ramson.node.mailbox.digests import Digests
-from ramson.node.mailbox.lattice import State, Warrant, admits
+from ramson.node.mailbox.lattice import State, Warrant, settle
 
 # A ghost may have been made by a clock that is ahead of ours by this much.
 GHOST_SLACK_MS: Final = 24 * 60 * 60 * 1000
@@ -49,17 +49,18 @@ def merge(db: apsw.Connection, digests: Digests, offers: Sequence[Offer], now: i
     changed = refused = 0
     wanted: list[int] = []
     for place, offer in enumerate(offers):
-        key, state = offer.key, offer.state
+        key = offer.key
         known = copies.find(db, key)
-        if known is not None and state <= known.state:
+        if known is not None and offer.state <= known.state:
             continue
         timestamp = offer.timestamp if known is None else known.timestamp
-        gone = state.dead or state.expiry <= now
-        if gone and (state.is_fresh or 0 < offer.until <= now):
+        if _is_gone(offer.state, now) and (offer.state.is_fresh or 0 < offer.until <= now):
             continue  # it would be swept at once
-        if not admits(known and known.state, state, offer.warrant, timestamp, now):
+        state = settle(known and known.state, offer.state, offer.warrant, timestamp, now)
+        if state is None:
             refused += 1
             continue
+        gone = _is_gone(state, now)
         if not gone and offer.data is None and (known is None or known.row is None):
             wanted.append(place)
             continue
@@ -75,3 +76,7 @@ def merge(db: apsw.Connection, digests: Digests, offers: Sequence[Offer], now: i
             copies.insert(db, digests, key, state, timestamp=offer.timestamp, data=data, proof=proof, ghost=known)
         changed += 1
     return Merged(changed, refused, tuple(wanted))
+
+
+def _is_gone(state: State, now: int) -> bool:
+    return state.dead or state.expiry <= now
