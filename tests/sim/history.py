@@ -93,6 +93,10 @@ class Op:
     def evidence(self, key: Key) -> set[int]:
         return {node for node, hashes in self.said.items() if key.hash in hashes}
 
+    def speaks_of(self, store: Op) -> bool:
+        """Tell whether this delete is about a message with the timestamp of this store."""
+        return self.kind is not Kind.DELETE_BEFORE or store.timestamp <= self.value
+
     def may_touch(self, key: Key, timestamp: int) -> bool:
         if self.account != key.account or self.kind in TOKENS or (self.settled and not self.evidence(key)):
             return False
@@ -273,7 +277,7 @@ def is_gone(history: History, key: Key, ops: list[Op]) -> bool:
     """Tell whether the message must be deleted everywhere in the end."""
     kills = [op for op in ops if op.kind in KILLS]
     stores = [op for op in ops if op.kind is Kind.STORE]
-    if not all(store.precedes(kill) for store in stores for kill in kills):
+    if not all(store.precedes(kill) and kill.speaks_of(store) for store in stores for kill in kills):
         return False
     return any(
         custody(history, key.account, kill.evidence(key), kill.end, lambda snapshot: _is_dead(snapshot, key))
@@ -342,7 +346,8 @@ def _was_deleted_here(read: Read, key: Key, ops: list[Op]) -> bool:
     """Tell whether this very member reported the delete of a message that was never stored again."""
     kills = [op for op in ops if op.kind in KILLS]
     here = any(read.node in kill.evidence(key) and kill.end < read.start for kill in kills)
-    return here and all(op.precedes(kill) for op in ops if op.kind is Kind.STORE for kill in kills)
+    stores = [op for op in ops if op.kind is Kind.STORE]
+    return here and all(store.precedes(kill) and kill.speaks_of(store) for store in stores for kill in kills)
 
 
 def _was_stored_here(read: Read, key: Key, ops: list[Op]) -> bool:

@@ -23,7 +23,15 @@ from ramson.crypto.hashing import message_hash
 from ramson.crypto.keys import Ed25519KeyPair
 from ramson.protocol import storage
 from ramson.protocol.network_file import NetworkFile
-from ramson.protocol.storage.entries import DeletedEntry, Entry, ExpireEntry, StoreEntry, UpdatedEntry, flat
+from ramson.protocol.storage.entries import (
+    DeletedEntry,
+    Entry,
+    ExpireEntry,
+    StoreEntry,
+    UnrevokedEntry,
+    UpdatedEntry,
+    flat,
+)
 from ramson.protocol.strict_json import encode
 from ramson.protocol.swarms import UNASSIGNED
 from ramson.sim import SimulatedNetwork
@@ -467,7 +475,7 @@ class _Client:
     def _somebody(self, account: bytes) -> int:
         """Choose a member of the account's swarm, by the newest list or, now and then, an old one."""
         memberships = self.storm.history.memberships
-        which = memberships[-1] if self.entropy.random() < 0.85 else self.entropy.choice(memberships)
+        which = memberships[-1] if self.entropy.random() < 0.75 else self.entropy.choice(memberships)
         return self.entropy.choice(sorted(which.members(account)))
 
     async def _ask(self, node: int, request: storage.Request) -> tuple[int, bytes]:
@@ -491,7 +499,11 @@ class _Client:
         if status == 200:
             reply = storage.read_reply(request, body)
             number = self.storm.number
-            said = {number[node]: _named(kind, request, report.entry) for node, report in reply.succeeded.items()}
+            said = {
+                number[node]: _named(kind, request, report.entry)
+                for node, report in reply.succeeded.items()
+                if not isinstance(report.entry, UnrevokedEntry) or report.entry.count
+            }
             settled = not any(not failed.code for failed in reply.failed.values())
             self.storm.faults["members-failed"] += bool(reply.failed)
         op = Op(
