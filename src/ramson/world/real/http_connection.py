@@ -47,7 +47,6 @@ logger = logging.getLogger(__name__)
 
 NEVER = 1 << 62
 MAX_WAITING = 64
-PIECE = 64 * 1024  # TLS keeps a buffer of the largest piece a connection ever sent
 ONE_WRITE = 16 * 1024  # up to here one write of head and body costs less than two
 
 _PLAIN: Mapping[str, str] = {"Content-Type": "text/plain"}
@@ -434,8 +433,7 @@ class Connection(asyncio.BufferedProtocol):
             write(head + body)
         else:
             write(head)
-            for start in range(0, len(body), PIECE):
-                write(body[start : start + PIECE])
+            write(body)
         if not turn.keep_alive:
             self._end(linger=turn.request is None or self._discarding)
 
