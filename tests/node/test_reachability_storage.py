@@ -18,6 +18,7 @@ from ramson.node.keys import NodeKeys
 from ramson.node.mailbox import Mailbox, NewMessage
 from ramson.node.node import Node
 from ramson.node.storage_proof import Challenge
+from ramson.node.swarm.repair import Repair
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
 from ramson.registry import FileRegistry
@@ -151,6 +152,16 @@ class Swarm:
 
     def run(self, scenario):
         self.simulation.run(scenario)
+
+
+@pytest.fixture(autouse=True)
+def no_repair(monkeypatch):
+    """Members that lack something would fetch it from the others within a minute, and nothing were found."""
+
+    async def never(_repair):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Repair, "run", never)
 
 
 @pytest.fixture(autouse=True)
