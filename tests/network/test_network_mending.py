@@ -369,19 +369,27 @@ def test_a_path_that_is_slow_is_not_given_up(make_fake, seconds):
         assert fake.of_kind(NodeDropped) == []
 
 
-def test_a_slow_path_beside_a_quick_one_is_passed_over_but_not_given_up(make_fake):
-    for seed in range(10):
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_a_slow_path_beside_a_quick_one_is_passed_over_but_not_given_up(make_fake, at_once):
+    for seed in range(4):
         fake = make_fake(seed=seed)
 
         async def main(network, fake=fake):
             paths = await green(network)
             fake.by_key[paths[0].middle.ed25519].slow = 6.5
             times = []
-            for _ in range(40):
-                began = fake.sim.now
-                await network.request(off_the(paths, fake), [r.Info()])
-                times.append(fake.sim.now - began)
-                await asyncio.sleep(3)
+
+            async def ask(delay):
+                await asyncio.sleep(delay)
+                for _ in range(15):
+                    began = fake.sim.now
+                    await network.request(off_the(paths, fake), [r.Info()])
+                    times.append(fake.sim.now - began)
+                    await asyncio.sleep(3)
+
+            async with asyncio.TaskGroup() as group:
+                for i in range(at_once):
+                    group.create_task(ask(0.7 * i))
             await asyncio.sleep(30)
             return paths, network.status.paths, times
 

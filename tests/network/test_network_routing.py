@@ -173,8 +173,8 @@ def test_a_guard_that_keeps_naming_nodes_is_at_last_not_believed(routing):
 
 
 def fail(routing, failure, path, **who):
-    """Let a request fail; a silence is followed by a look at the guard, which answers."""
-    routing.failed(failure, path, **who)
+    """Let a test fail; a silence is followed by a look at the guard, which answers."""
+    routing.failed(failure, path, **who, test=True)
     if TABLE[failure].silence:
         routing.guard_seen(path.guard.ed25519, good=True, online=True)
 
@@ -269,6 +269,16 @@ def test_a_path_is_tested_once_its_guard_was_seen_until_a_reply_comes(routing):
     assert routing.suspects == (path,)
     routing.answered(path)
     assert routing.suspects == ()
+
+
+@pytest.mark.parametrize("failure", BEHIND_THE_GUARD)
+def test_what_was_on_its_way_when_a_path_became_suspect_counts_once(routing, failure):
+    path = routing.paths[0]
+    for _ in range(5):
+        routing.failed(failure, path)
+        look(routing, path, good=True, online=True)
+    assert path in routing.paths
+    assert len(routing.pool) == 20
 
 
 def test_a_late_reply_makes_up_for_the_silence_it_was(routing):
@@ -586,7 +596,7 @@ class RoutingMachine(RuleBasedStateMachine):
         if good:
             self.routing.answered(path, test=True)
         else:
-            self.routing.failed(Failure.TEST_UNANSWERED, path)
+            self.routing.failed(Failure.TEST_UNANSWERED, path, test=True)
 
     @precondition(lambda self: self.routing.paths)
     @rule(which=st.integers(0, 9))

@@ -7,7 +7,7 @@ every step of it really happened, and raises DemoFailed otherwise.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -213,7 +213,7 @@ class Demo:
         path = a.watcher.store.path
         on_path = self._devnet.node(path.middle.ed25519)
         seen = len(a.watcher.events)
-        in_swarm = self._victim_in_swarm(b.client.account_id, path)
+        in_swarm = self._victim_in_swarm(b.client.account_id, path, a.client.path.paths)
         await self._devnet.kill(on_path.name)
         self._tell(Killed(on_path, "the middle hop of A's path"))
         await self._devnet.kill(in_swarm.name)
@@ -255,13 +255,17 @@ class Demo:
             case _:
                 return ""
 
-    def _victim_in_swarm(self, account: AccountId, path: Path) -> NetworkNode:
-        """Choose a member of the swarm that is not on the path, so that the two deaths are two troubles."""
+    def _victim_in_swarm(self, account: AccountId, path: Path, paths: Sequence[Path]) -> NetworkNode:
+        """Choose a member of the swarm that is not on the path, so that the two deaths are two troubles.
+
+        It is on none of the sender's paths if that can be: two broken at once tell nothing about mending one.
+        """
         _, members = self._devnet.network.node_list().swarm_of(account.raw)
         free = [member for member in members if not path.holds(member.ed25519)]
         if not free:
             raise DemoFailed("all of B's swarm is on A's path", remedy="Start the demo again.")
-        return self._devnet.node(self._world.entropy.choice(free).ed25519)
+        aside = [member for member in free if not any(other.holds(member.ed25519) for other in paths)]
+        return self._devnet.node(self._world.entropy.choice(aside or free).ed25519)
 
     def _route(self, watcher: _Watcher) -> Route:
         sent = watcher.store

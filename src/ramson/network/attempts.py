@@ -6,7 +6,7 @@ Theory of operation.  One attempt is: a path, layers around the payload, one POS
 that is either clear text from some hop or sealed by the destination.  What was sent cannot be called back, and how
 it ends tells something about its path.  So an attempt runs to its reply or its time limit even when nobody waits for
 it any more; its task is owned by the network.  A silence may be held against the path before the time limit
-(`count_silent`); the time-out then counts nothing more, and a late reply makes up for it.
+(`overtaken`, `unanswered`); the time-out then counts nothing more, and a late reply makes up for it.
 """
 
 from __future__ import annotations
@@ -107,14 +107,15 @@ class Attempts:
         attempt.task = self._spawn(self._run(attempt, errand, sealed, read), "onion request")
         return attempt
 
-    def count_silent(self, attempt: Attempt[Any], failure: Failure) -> None:
-        """Hold the silence of an attempt that still runs against its path."""
+    def unanswered(self, attempt: Attempt[Any]) -> None:
+        """Hold the silence of a test that still runs against its path."""
         attempt.counted = True
-        self._routing.failed(failure, attempt.path)
+        self._routing.failed(Failure.TEST_UNANSWERED, attempt.path, test=True)
 
     def overtaken(self, attempt: Attempt[Any], by: Attempt[Any]) -> None:
         """Take note that another attempt at the same errand was answered while this one is silent."""
-        self.count_silent(attempt, Failure.OVERTAKEN)
+        attempt.counted = True
+        self._routing.failed(Failure.OVERTAKEN, attempt.path)
         self._trace(RequestOvertaken(attempt.number, attempt.path, self._elapsed_ms(attempt), by.number))
 
     def _seal(self, path: Path, errand: Errand) -> onion.OnionRequest | None:
@@ -145,6 +146,7 @@ class Attempts:
                     destination=errand.node,
                     named=outcome.named,
                     online=self._heard >= attempt.began,
+                    test=errand.test,
                 )
             self._trace(RequestAnswered(attempt.number, attempt.path, elapsed_ms, outcome.failure))
             return outcome

@@ -40,7 +40,7 @@ from ramson.protocol.storage.limits import MAX_DATA, MIN_TTL_MS
 
 MAX_PAGES = 10  # of one retrieve; what is left is said to be more
 POLLED = 2  # members asked in parallel
-SECOND_POLL_GRACE = 2.0  # seconds that the slower of them has after the faster; what it missed the next poll brings
+SECOND_POLL_GRACE = 1.0  # seconds that the slower of them has after the faster; what it missed the next poll brings
 CONFIG_TTL_MS = 30 * DAY_MS
 _MESSAGE_NAMESPACES = frozenset({Namespace.DIRECT, Namespace.GROUP_MESSAGES})
 

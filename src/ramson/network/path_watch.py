@@ -18,7 +18,6 @@ import asyncio
 import random
 
 from ramson.network.attempts import Attempts, Errand, Opened
-from ramson.network.failures import Failure
 from ramson.network.paths import Path
 from ramson.network.requests import NODE_TIMEOUT
 from ramson.network.routing import Routing
@@ -86,7 +85,7 @@ class PathWatch:
         attempt = self._attempts.begin(path, errand, onion.open_node_reply)
         await asyncio.wait([attempt.task], timeout=TEST_TIMEOUT)
         if not attempt.task.done():
-            self._attempts.count_silent(attempt, Failure.TEST_UNANSWERED)
+            self._attempts.unanswered(attempt)
             self._trace(PathTested(path, good=False))
             return
         good = isinstance(attempt.task.result(), Opened)

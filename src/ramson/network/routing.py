@@ -396,38 +396,42 @@ class Routing:
         destination: bytes | None = None,
         named: bytes | None = None,
         online: bool = True,
+        test: bool = False,
     ) -> None:
         """Apply the failure table.  `destination` and `named` (the node a hop called missing) are Ed25519 keys.
 
-        Without `online`, when nobody at all answered meanwhile, a silence is a reason to look and to test only.
+        Without `online`, when nobody at all answered meanwhile, a silence is a reason to look and to test only.  What
+        fails by a path that is suspect already says nothing new, as it may have been on its way before, unless it
+        is a `test`.
         """
         treatment = TABLE[failure]
         standing = self._standing_of(path)
-        blamed = [hop.ed25519 for hop in path.hops[1:]] if treatment.blame_path else []
+        own = standing is not None and standing.path.same_nodes(path)
+        told = standing is not None and own and standing.suspect and not test
+        blamed = [hop.ed25519 for hop in path.hops[1:]] if treatment.blame_path and not told else []
         if treatment.blame_destination and destination is not None:
             blamed.append(destination)
         if treatment.silence:
             if standing is not None:
-                self._doubt(standing, failure, path, blamed if online else None)
+                charged = online and not told and (own or not treatment.blame_path)
+                self._doubt(standing, failure, charged=charged, accused=blamed if online else ())
             return
         if standing is not None:
             self._settle(standing)
         if treatment.drop_named:
             self._missing_node(path, named, destination)
-        if treatment.blame_path and standing is not None and standing.path.same_nodes(path):
+        if treatment.blame_path and standing is not None and own and not told:
             self._fail(standing)
         for node in blamed:
             self.blame_node(node)
 
-    def _doubt(self, standing: _Standing, failure: Failure, path: Path, accused: Iterable[bytes] | None) -> None:
-        """Suspect a path after a silence until its guard has been looked at, and charge it unless nobody is accused."""
-        own = path.same_nodes(standing.path) or not TABLE[failure].blame_path
-        standing.doubtful = True
-        standing.suspect |= own
+    def _doubt(self, standing: _Standing, failure: Failure, *, charged: bool, accused: Iterable[bytes]) -> None:
+        """Suspect a path after a silence until its guard has been looked at."""
+        standing.suspect = standing.doubtful = True
         standing.working &= failure is not Failure.GUARD_UNREACHABLE
-        if accused is not None:
-            standing.silence = standing.silence or (failure if own else None)
-            standing.accused.update(dict.fromkeys(accused))
+        standing.accused.update(dict.fromkeys(accused))
+        if charged and standing.silence is None:
+            standing.silence = failure
 
     def blame_node(self, ed25519: bytes) -> None:
         """Count one failure of a node; the third takes it out, but not a guard in use, which its path is to judge."""
