@@ -362,6 +362,15 @@ async def test_a_dialer_makes_the_way(certificate):
     await server.close()
 
 
+async def test_a_server_that_is_gone_as_soon_as_it_was_reached():
+    class Late(DirectDialer):
+        async def connect(self, _endpoint, allow=None):
+            return socket.socket()  # as a connection that was reset: it has no peer any more
+
+    async with Talker(Late()) as talker:
+        assert (await talker.fails(Endpoint("127.0.0.1", 1))).stage is Stage.CONNECT
+
+
 # ---- trust
 
 

@@ -92,7 +92,11 @@ class HttpClient:
         endpoint, tls = server
         loop = asyncio.get_running_loop()
         sock = await self._dialer.connect(endpoint, allow)
-        connection = ClientConnection(loop, str(sock.getpeername()[0]), self._buffer)
+        try:
+            connection = ClientConnection(loop, str(sock.getpeername()[0]), self._buffer)
+        except OSError as error:  # the server went away since
+            sock.close()
+            raise NetError(Stage.CONNECT, "the connection was reset") from error
         try:  # from here on the event loop owns the socket and closes it
             if tls is None:
                 await loop.create_connection(lambda: connection, sock=sock)
