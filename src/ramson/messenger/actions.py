@@ -143,7 +143,9 @@ class Actions:
             raise NoSuchMessage("the message was taken back")
         with self._configs.changing():
             if peer != self._own:
-                self._check_approved(peer, "reactions go to those you have written to or accepted")
+                contact = self._check_approved(peer, "reactions go to people who have accepted each other")
+                if not contact.approved_me:
+                    raise NotApproved("this person has not accepted you yet", remedy="Wait until they answer.")
             now = self._now()
             if not removed and not may_react(self._conversations.reaction_times(self._own, now - MINUTE_MS), now):
                 raise TooManyReactions("more reactions than a minute takes", remedy="Wait a minute.")
@@ -164,9 +166,12 @@ class Actions:
             found = self._conversations.find(message.sender, message.sent_ms, message.conversation)
             if found is None or found.kind is Kind.DELETED:
                 raise NoSuchMessage("the message is not there any more")
-            # It may be on its way at this moment, so the request goes out even if it was never stored.
-            self._store.recall(found.id)
-            self._conversations.unsend(found)
+            if found.state in {State.SENDING, State.FAILED}:
+                # Our other devices never got it.  The recipient may have, if an answer was lost on its way to us: the
+                # request goes out all the same.
+                self._conversations.remove([found.id])
+            else:
+                self._conversations.unsend(found)
             if found.own_hash:
                 self._store.add_chore(Chore("delete", found.own_hash))
             self._queue(message.conversation, lambda sent_ms: Unsend(message.sent_ms, self._own, sent_ms))
@@ -375,9 +380,11 @@ class Actions:
         contact = self._configs.contact(peer)
         return contact is not None and contact.approved and not contact.blocked
 
-    def _check_approved(self, peer: AccountId, why: str) -> None:
-        if not self._approved(peer):
+    def _check_approved(self, peer: AccountId, why: str) -> Contact:
+        contact = self._configs.contact(peer)
+        if contact is None or not self._approved(peer):
             raise NotApproved(why, remedy="Accept the request, or write first.")
+        return contact
 
     def _approve(self, peer: AccountId) -> list[Event]:
         """Make somebody an approved contact; tell them if they had asked.  Raises Blocked."""

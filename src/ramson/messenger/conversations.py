@@ -380,7 +380,7 @@ class Conversations:
             quote=text.quote if text else None,
             previews=text.previews if text else (),
             invitation=text.invitation if text else None,
-            reactions=self._reactions(peer, author, sent_ms),
+            reactions=() if kind == Kind.DELETED else self._reactions(peer, author, sent_ms),
             read=bool(read) if sender == self._own else sent_ms <= last_read,
             expiration=Expiration(ExpirationMode(mode), timer_s),
             expires_ms=expires_ms,

@@ -65,7 +65,8 @@ class Engine:
         """Return a message as a user of the account gets it: answerable, and marked if it is a request."""
         contact = self.store.configs.contact(message.sender) if message.incoming else None
         request = message.incoming and not (contact is not None and contact.approved)
-        return replace(message, request=request, _answers=self._answers)
+        reactions = () if request else message.reactions
+        return replace(message, request=request, reactions=reactions, _answers=self._answers)
 
     def _read(self, data: bytes, name: str, expiry_ms: int) -> Letter | None:
         return letters.read(data, name, self.store.keys, expiry_ms)

@@ -170,8 +170,8 @@ class Intake:
                 return self._unsend(letter, message, now_ms)
             case RequestResponse() if incoming:
                 return self._response(letter, message)
-            case ReactionChange() if trusted:
-                return self._reaction(letter, message)
+            case ReactionChange():
+                return self._reaction(letter, message, trusted=trusted)
             case DataExtraction() if trusted:
                 kind = Kind.SCREENSHOT if message.what is Extraction.SCREENSHOT else Kind.MEDIA_SAVED
                 return self._entry(letter, kind, now_ms, None, message.expiration)
@@ -312,10 +312,12 @@ class Intake:
             told.append(events.RequestAccepted(contact))
         return told
 
-    def _reaction(self, letter: Letter, change: ReactionChange) -> list[Event]:
+    def _reaction(self, letter: Letter, change: ReactionChange, *, trusted: bool) -> list[Event]:
+        """Note a reaction; one in a conversation that is not approved, or not yet known here to be, is not shown."""
         if change.author not in {self._own, letter.conversation}:
             return []
-        if not self._conversations.react(letter.conversation, letter.sender, change):
+        news = self._conversations.react(letter.conversation, letter.sender, change)
+        if not news or not trusted:
             return []
         return [
             events.ReactionChanged(

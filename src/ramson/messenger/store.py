@@ -301,14 +301,6 @@ class Store:
                 "UPDATE messages SET reason = ? WHERE id = ? AND state = 'sending'", (reason, parcel.message)
             )
 
-    def recall(self, message: int) -> None:
-        """Take a message out of the outbox, if it is there.  Inside a transaction."""
-        self.db.execute("DELETE FROM outbox WHERE message = ?", (message,))
-        self.db.execute(
-            "UPDATE messages SET state = 'failed', reason = 'it was taken back' WHERE id = ? AND state = 'sending'",
-            (message,),
-        )
-
     def receipt(self, message: int) -> Receipt:
         """Return what is known of one of our own messages, by its id."""
         row = self.db.first(
