@@ -292,14 +292,24 @@ async def test_a_forged_delete_deletes_nothing(intake, mailbox, clock, stats):
         proofs.write(signed(storage.Delete, messages=(key(b"y").hash,))),
         proofs.write(signed(storage.Expire, messages=(name.hash,), expiry=(clock.now() + 9,))),
         proofs.write(signed(storage.DeleteAll, timestamp=clock.now(), namespace=5)),
-        proofs.write(signed(storage.DeleteBefore, before=clock.now() - 1)),
-        proofs.write(signed(storage.DeleteAll, timestamp=clock.now() - 80_001, namespace=None)),
     )
     for place in range(-1, len(bodies)):
         entry = Entry(name, dead, clock.now() - DAY, clock.now() + DAY, place, None)
         assert (await intake.take(Batch((entry,), bodies))).changed == 0
     assert kept(mailbox) == [b"x"]
     assert stats.refused == len(bodies) + 1
+
+
+async def test_a_request_from_before_a_message_does_not_delete_it(intake, mailbox, clock):
+    name = await stored(mailbox, clock)
+    bodies = (
+        proofs.write(signed(storage.DeleteBefore, before=clock.now() - 1)),
+        proofs.write(signed(storage.DeleteAll, timestamp=clock.now() - 80_001, namespace=None)),
+    )
+    for place in range(len(bodies)):
+        dead = mailbox.swarm.state(name).killed()
+        await intake.take(Batch((Entry(name, dead, clock.now() - DAY, clock.now() + DAY, place, None),), bodies))
+        assert kept(mailbox) == [b"x"]
 
 
 async def test_a_signed_delete_deletes(intake, mailbox, clock):
