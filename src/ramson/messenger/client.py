@@ -40,7 +40,8 @@ from ramson.protocol.content import NEVER, Attachment, Expiration, Extraction, L
 from ramson.protocol.nodes import NodeRecord
 from ramson.world import World, real
 
-DELETION_SECONDS: Final = 15.0
+# Others give up after 15 s.  One attempt by a path with a dead node takes 10 s, and this is done once in a life.
+DELETION_SECONDS: Final = 60.0
 DELETION_TRIES: Final = 5
 
 Person = AccountId | str
@@ -417,7 +418,7 @@ class Client:
 
     def requests(self) -> list[Conversation]:
         """Return conversations with people who wrote to us and were neither accepted nor blocked, the latest first."""
-        return self._engine.actions.conversations(requests=True)
+        return self._list(requests=True)
 
     async def accept(self, person: Person) -> None:
         """Accept a message request; its sender is told.  Raises Blocked."""
@@ -463,7 +464,14 @@ class Client:
 
     def conversations(self) -> list[Conversation]:
         """Return all conversations but hidden ones and unanswered requests: pinned ones first, then the latest."""
-        return self._engine.actions.conversations(requests=False)
+        return self._list(requests=False)
+
+    def _list(self, *, requests: bool) -> list[Conversation]:
+        engine = self._engine
+        return [
+            replace(line, last=line.last and engine.shown(line.last))
+            for line in engine.actions.conversations(requests=requests)
+        ]
 
     def history(self, peer: Person, *, limit: int = 50, before_ms: int | None = None) -> list[Message]:
         """Return the newest `limit` messages and notices with `peer`, or those before `before_ms`, oldest first."""
