@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ramson.crypto import phrase as recovery
 from ramson.crypto.account import ENTROPY_SIZE, AccountKeys
+from ramson.messenger import archive
 from ramson.messenger.letters import check_name
 from ramson.messenger.store import Store
 from ramson.messenger.vault import KeyCost
@@ -70,6 +71,40 @@ async def create(
 async def unlock(path: Path, passphrase: str, *, world: World) -> Store:
     """Open an account file; the caller closes it.  Raises AccountFileError."""
     return await _on_disk(world.disk(), lambda: Store.open(path, passphrase))
+
+
+async def create_from_archive(
+    path: Path,
+    passphrase: str,
+    archive_bytes: bytes,
+    archive_passphrase: str,
+    *,
+    world: World,
+    cost: KeyCost = DEFAULT_COST,
+) -> AccountKeys:
+    """Make the file of the account in an archive and return its keys.
+
+    What its other devices did since comes from the swarm when it is opened.  Raises AccountFileError, BadArchive.
+    """
+
+    def work() -> AccountKeys:
+        document = archive.open_archive(archive_bytes, archive_passphrase)
+        secret = archive.entropy_of(document)
+        keys = AccountKeys.from_entropy(secret) if len(secret) == ENTROPY_SIZE else AccountKeys.from_seed(secret)
+        Store.create(
+            path,
+            passphrase,
+            keys,
+            name="",
+            now_ms=world.clock.now(),
+            entropy=world.entropy,
+            cost=cost,
+            restored=True,
+            more=lambda store: archive.fill(store, document),
+        )
+        return keys
+
+    return await _on_disk(world.disk(), work)
 
 
 async def _on_disk(disk: Disk, work: Callable[[], T]) -> T:

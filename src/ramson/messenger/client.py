@@ -24,7 +24,7 @@ from typing import Final, Self
 
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RemoteError
-from ramson.messenger import account, vault
+from ramson.messenger import account, archive, vault
 from ramson.messenger.account import DEFAULT_COST
 from ramson.messenger.actions import Draft
 from ramson.messenger.engine import Engine
@@ -231,6 +231,30 @@ class Client:
         """Change what others learn of us; on this device."""
         self._engine.store.set_setting(READ_RECEIPTS, on=settings.read_receipts)
         self._engine.store.set_setting(TYPING, on=settings.typing)
+
+    async def export_archive(self, passphrase: str, *, cost: KeyCost = DEFAULT_COST) -> bytes:
+        """Return everything of the account, sealed with a passphrase of its own; see `ramson.messenger.archive`.
+
+        Whoever opens it is this account.  Raises WeakPassphrase.
+        """
+        parts = self._open_parts()
+        return archive.seal(parts.engine.store, passphrase, entropy=parts.world.entropy, cost=cost)
+
+    async def import_archive(self, data: bytes, passphrase: str) -> int:
+        """Add the messages of an archive of this account; return how many were new.  Raises BadArchive, OtherAccount."""
+        engine = self._engine
+        new = archive.merge(engine.store, archive.open_archive(data, passphrase))
+        engine.sync.changed()
+        engine.upkeep.changed()
+        return new
+
+    def export_json(self) -> str:
+        """Return all conversations as plain JSON.  Not encrypted: whoever has it can read it."""
+        return archive.as_json(self._engine.store)
+
+    def export_html(self) -> str:
+        """Return all conversations as one HTML page.  Not encrypted: whoever has it can read it."""
+        return archive.as_html(self._engine.store)
 
     async def synced(self) -> None:
         """Wait until this device has what the swarm has, and the swarm what it has; `asyncio.timeout` bounds it.

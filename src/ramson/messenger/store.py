@@ -97,8 +97,9 @@ class Store:
         entropy: Entropy,
         cost: KeyCost,
         restored: bool = False,
+        more: Callable[[Store], object] | None = None,
     ) -> None:
-        """Make the file of an account; see `vault.create`.
+        """Make the file of an account, with what `more` puts into it; see `vault.create`.
 
         The name of a `restored` account is only used if the account turns out to have none.
         """
@@ -115,6 +116,8 @@ class Store:
                 else:
                     store.configs.profile.set_note_to_self_priority(-1)
                     store.use_wanted_name(now_ms)
+            if more is not None:
+                more(store)
 
         vault.create(path, passphrase, fill, entropy=entropy, cost=cost)
 

@@ -125,7 +125,7 @@ def create(
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         salt = cost.salt(entropy)
-        connection = _connect(draft, _derive(passphrase, salt, cost), salt)
+        connection = _connect(draft, derive(passphrase, salt, cost), salt)
         try:
             fill(connection)
         finally:
@@ -159,7 +159,7 @@ def open_file(path: Path, passphrase: str) -> apsw.Connection:
         raise AccountFileError(
             f"the account file at {path} cannot be read", remedy="Check that it is yours to read and write."
         ) from error
-    key = _derive(passphrase, salt, KeyCost.of_salt(salt))
+    key = derive(passphrase, salt, KeyCost.of_salt(salt))
     try:
         return _connect(path, key, salt)
     except apsw.NotADBError:
@@ -208,7 +208,8 @@ def _connect(path: Path, key: bytes, salt: bytes) -> apsw.Connection:
     return connection
 
 
-def _derive(passphrase: str, salt: bytes, cost: KeyCost) -> bytes:
+def derive(passphrase: str, salt: bytes, cost: KeyCost) -> bytes:
+    """Return the key (32 bytes) that a passphrase stands for.  Blocks.  Raises AccountFileError without memory for it."""
     text = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
     try:
         return pwhash.argon2id.kdf(KEY_SIZE, text, salt, opslimit=cost.passes, memlimit=1 << cost.memory)
