@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test bench lint format cover docs clean
+.PHONY: demo test soak bench lint format cover docs clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ramson needs Python 3.11 or later (set PYTHON=…)" >&2; exit 1; }
@@ -21,6 +21,9 @@ demo: $(READY)  ## a real network on this machine: two people, twelve nodes, two
 test: $(READY)  ## every test, as the CI runs it
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	$(BIN)/python tests/vectors/run.py tests/vectors/*.json*
+
+soak: $(READY)  ## the proofs of docs/proofs.md with more seeds, more kills and more time: about half an hour
+	RAMSON_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rP tests/sim/test_storm.py tests/e2e/test_swarm_under_fire.py tests/e2e/test_durability.py
 
 bench: $(READY)  ## tables of CPU time per operation; nothing asserts a time
 	$(BIN)/python bench/run.py

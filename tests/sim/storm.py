@@ -51,7 +51,7 @@ MODEL = Model(jitter=0.5, http_loss=0.004, peer_loss=0.004, stall=0.005)
 PLANNED = (
     *("crash", "killed-in-work", "power-failure", "torn-write", "disk-full", "disk-stall", "parted", "peer-lost"),
     *("clock-skew", "clock-jump", "slow-disk", "joined", "left", "decommissioned", "recommissioned", "split"),
-    *("dissolved", "wrong-swarm", "members-failed"),
+    *("dissolved", "members-failed"),
 )
 
 
