@@ -179,6 +179,13 @@ def mailboxes(monkeypatch):
     return opened
 
 
+@pytest.fixture(autouse=True)
+def no_repair(request, monkeypatch):
+    """Let what is missing stay missing, but where a test is about repair."""
+    if "repair" not in request.function.__name__:
+        monkeypatch.setattr(Repair, "run", lambda _self: asyncio.Event().wait())
+
+
 def swarm_of(tmp_path, mailboxes, **kw):
     swarm = Swarm(tmp_path, **kw)
     swarm.mailboxes = mailboxes
@@ -243,6 +250,20 @@ def test_a_member_that_lost_its_messages_is_found_out_and_at_last_distrusted(tmp
     said = [r for r in caplog.records if "a message is missing" in r.getMessage()]
     assert {r.levelno for r in said} == {logging.WARNING}  # the first two are worth only `info`
     assert all(swarm.keys[4].ed25519.public.hex()[:8] in r.getMessage() for r in said)
+
+
+def test_repair_is_quicker_than_suspicion(tmp_path, mailboxes):
+    swarm = swarm_of(tmp_path, mailboxes)
+
+    async def scenario():
+        await asyncio.sleep(10)
+        await swarm.fill(range(4))
+        await asyncio.sleep(3 * HOUR)
+        assert swarm.mailboxes[4].stats().messages == 50
+        assert swarm.count(HELD) > 100
+        assert swarm.count(MISSING) == swarm.count(MOOT) == 0
+
+    swarm.run(scenario())
 
 
 def test_who_alone_holds_a_message_blames_nobody(tmp_path, mailboxes):

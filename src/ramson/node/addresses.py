@@ -1,6 +1,7 @@
-"""Which addresses a relay may connect to for a stranger: those that anyone on the internet could reach.
+"""What addresses are good for: which a relay may connect to for a stranger, and which are this machine's alone.
 
-A node must not be the way into its own machine, its operator's network or its provider's metadata service.
+A relay connects to addresses that anyone on the internet could reach.  A node must not be the way into its own machine,
+its operator's network or its provider's metadata service.
 """
 
 from __future__ import annotations
@@ -27,3 +28,13 @@ def is_public(address: str) -> bool:
         if hidden is not None:
             return is_public(str(hidden))
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine and nothing else."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ramson.errors import LocalError
+from ramson.node.addresses import is_loopback
 from ramson.node.mailbox import DEFAULT_MAX_BYTES
 from ramson.world import Endpoint
 
@@ -21,6 +22,7 @@ class NodeConfig:
     requests go to servers at loopback and private addresses: for networks on one machine, and for nothing else.
     `max_database_bytes` bounds the mailbox, `max_connections` the HTTPS clients at one time.  `test_peers` makes
     this node test whether others can be reached, `test_storage` whether swarm members keep what they should.
+    `metrics` is where the node tells how it is doing, on loopback; None for nowhere.
     """
 
     https: Endpoint
@@ -32,9 +34,15 @@ class NodeConfig:
     max_connections: int = 10_000
     test_peers: bool = True
     test_storage: bool = True
+    metrics: Endpoint | None = None
 
     def __post_init__(self) -> None:
         if self.max_database_bytes < MIN_DATABASE_BYTES:
             raise LocalError(f"a mailbox needs at least {MIN_DATABASE_BYTES} bytes, not {self.max_database_bytes}")
         if self.max_connections < 1:
             raise LocalError("a node needs at least one connection")
+        if self.metrics is not None and not is_loopback(self.metrics.host):
+            raise LocalError(
+                f"metrics may be shown on loopback only, not at {self.metrics}",
+                remedy="use 127.0.0.1, and a tunnel or a proxy with a password to look from elsewhere",
+            )

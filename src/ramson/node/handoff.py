@@ -22,6 +22,7 @@ from typing import Final
 
 from ramson.crypto.hashing import message_hash
 from ramson.errors import ParseError
+from ramson.node.counters import Counters
 from ramson.node.mailbox import Mailbox, MailboxError, NewMessage
 from ramson.node.standing import Standing
 from ramson.node.swarm import batch
@@ -53,6 +54,7 @@ class HandoffReceiver:
         intake: Intake,
         *,
         patience: float = PATIENCE_SECONDS,
+        counters: Counters | None = None,
     ) -> None:
         self._standing = standing
         self._mailbox = mailbox
@@ -60,6 +62,7 @@ class HandoffReceiver:
         self._intake = intake
         self._patience = patience
         self._patient = 0
+        self._counters = counters or Counters()
 
     async def receive(self, parts: Sequence[bytes]) -> list[bytes] | None:
         """Handle the parts of `sn.data`.
@@ -90,6 +93,7 @@ class HandoffReceiver:
         if len(messages) < len(entries):
             log.warning("handoff: dropped %d of %d messages", len(entries) - len(messages), len(entries))
         stored = await self._mailbox.store_many(messages) if messages else 0
+        self._counters.handed_over += stored
         log.info("handoff: %d messages, %d of them new", len(messages), stored)
         return []
 

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias, TypeVar
 
+from ramson.node.counters import Counters
 from ramson.node.outcome import Outcome
 from ramson.node.ratelimit import RateLimiter
 from ramson.node.relay import OnionRelay, Relayed, RpcHandler
@@ -62,12 +63,14 @@ class HttpRoutes:
         limiter: RateLimiter,
         legacy: bytes,
         pinged: Callable[[], None] = nobody_asks,
+        counters: Counters | None = None,
     ) -> None:
         self._service = service
         self._relay = relay
         self._standing = standing
         self._limiter = limiter
         self._pinged = pinged
+        self._counters = counters or Counters()
         ping_headers = {**TEXT, "X-Oxen-Snode-Pubkey": b64encode(legacy).decode()}
         self._pong = HttpResponse(200, ping_headers, b"")
         self._routes: dict[tuple[str, str], Callable[[HttpRequest], Reply]] = {
@@ -95,6 +98,7 @@ class HttpRoutes:
 
     def _rpc(self, request: HttpRequest) -> Reply:
         if not self._limiter.allow(request.peer):
+            self._counters.rate_limited += 1
             return _TOO_MANY
         reasons = self._standing.unready()
         if reasons:

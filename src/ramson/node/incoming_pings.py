@@ -33,10 +33,16 @@ class IncomingPings:
         self._standing = standing
         self._heard = dict.fromkeys(Transport, clock.monotonic())
         self._told = dict(self._heard)
+        self._ever: set[Transport] = set()
 
     def heard(self, transport: Transport) -> None:
         """Take note of a ping."""
         self._heard[transport] = self._clock.monotonic()
+        self._ever.add(transport)
+
+    def ever(self, transport: Transport) -> bool:
+        """Tell whether a ping of a kind has come since the start."""
+        return transport in self._ever
 
     def silence(self, transport: Transport) -> float:
         """Return for how many seconds no ping of a kind has come."""

@@ -11,6 +11,7 @@ from functools import partial
 
 from ramson.crypto.hashing import message_hash
 from ramson.crypto.keys import Ed25519KeyPair
+from ramson.node.counters import Counters
 from ramson.node.mailbox import ExpireMode, Mailbox, MailboxError, NewMessage
 from ramson.node.monitor import Monitor
 from ramson.node.swarm import proofs
@@ -43,8 +44,11 @@ from ramson.protocol.storage.limits import MAX_EXPIRE_MS
 class LocalMember:
     """This node as a member of its swarm: it signs with `signer` what became of a request."""
 
-    def __init__(self, mailbox: Mailbox, monitor: Monitor, signer: Ed25519KeyPair) -> None:
+    def __init__(
+        self, mailbox: Mailbox, monitor: Monitor, signer: Ed25519KeyPair, counters: Counters | None = None
+    ) -> None:
         self._mailbox = mailbox
+        self._counters = counters or Counters()
         self._monitor = monitor
         self._signer = signer
 
@@ -53,6 +57,7 @@ class LocalMember:
         try:
             entry = await self._change(request, now)
         except MailboxError as error:
+            self._counters.store_failures += isinstance(request, Store)
             return Failed(query_failure=True, reason=str(error))
         return Signed(entry, self._signer.sign(entry.signed_message(request)))
 
@@ -100,7 +105,10 @@ class LocalMember:
         else:
             stored = await self._mailbox.store(message)
         if stored.new:
+            self._counters.stored += 1
             self._monitor.notify(message)
+        else:
+            self._counters.stored_again += 1
         return StoreEntry(hash=message.hash, expiry=stored.expiry, already=not stored.new)
 
     async def _expire(self, request: Expire, now: int) -> ExpireEntry:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ramson.node import http_routes, omq_routes
+from ramson.errors import LocalError
+from ramson.node import http_routes, metrics_server, omq_routes
 from ramson.node.config import NodeConfig
 from ramson.node.counters import Counters
 from ramson.node.handoff import HandoffReceiver
@@ -26,6 +27,7 @@ from ramson.node.http_routes import HttpRoutes
 from ramson.node.incoming_pings import IncomingPings, Transport
 from ramson.node.keys import NodeKeys
 from ramson.node.mailbox import Mailbox, MailboxError
+from ramson.node.metrics_server import MetricsServer
 from ramson.node.monitor import Monitor
 from ramson.node.private_files import make_private_directory
 from ramson.node.ratelimit import RateLimiter
@@ -34,6 +36,7 @@ from ramson.node.relay import OnionRelay
 from ramson.node.replication import SwarmForwarder
 from ramson.node.service import Service
 from ramson.node.standing import Standing
+from ramson.node.status import Observer, Status
 from ramson.node.storage_audit import StorageAudit
 from ramson.node.storage_test import StorageTests
 from ramson.node.swarm.life import SwarmLife
@@ -64,6 +67,7 @@ class Node:
         self._stack = AsyncExitStack()
         self._link: PeerLink | None = None
         self._listener: Listener | None = None
+        self._observer: Observer | None = None
         self.standing = Standing(registry, keys.ed25519.public)
         self.counters = Counters()
         self.swarm_life = SwarmLifeStats()
@@ -90,14 +94,18 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
-        self._link = self._listener = None
+        self._link = self._listener = self._observer = None
         log.info("node stopped")
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        world, config, standing = self._world, self._config, self.standing
+        world, config, standing, counters = self._world, self._config, self.standing, self.counters
         make_private_directory(config.data_dir)
         mailbox = Mailbox(
-            config.data_dir / MAILBOX_FILE, world.disk(), world.clock, max_bytes=config.max_database_bytes
+            config.data_dir / MAILBOX_FILE,
+            world.disk(),
+            world.clock,
+            max_bytes=config.max_database_bytes,
+            on_commit=counters.commit,
         )
         stack.push_async_callback(mailbox.close)
 
@@ -111,6 +119,7 @@ class Node:
             forwarder=SwarmForwarder(standing, self._the_link),
             monitor=monitor,
             testnet=config.testnet,
+            counters=counters,
         )
         relay = OnionRelay(
             identity=self._keys.x25519,
@@ -120,6 +129,7 @@ class Node:
             net=world.net,
             entropy=world.entropy,
             allow_private=config.allow_private_relay,
+            counters=counters,
         )
         life = SwarmLife(
             clock=world.clock,
@@ -130,7 +140,7 @@ class Node:
             link=self._the_link,
         )
         self.swarm_life = life.stats
-        tests = StorageTests(standing, mailbox, self._keys.x25519.public, self.counters)
+        tests = StorageTests(standing, mailbox, self._keys.x25519.public, counters)
         pings = IncomingPings(world.clock, standing)
         audit = StorageAudit(
             clock=world.clock,
@@ -139,7 +149,7 @@ class Node:
             mailbox=mailbox,
             link=self._the_link,
             own=self._keys.x25519.public,
-            counters=self.counters,
+            counters=counters,
         )
         reachability = Reachability(
             clock=world.clock,
@@ -148,39 +158,49 @@ class Node:
             probe=Probe(self._the_link, world.net),
             reporter=self._registry if isinstance(self._registry, PeerReporter) else None,
             distrusted=audit.distrusts,
-            counters=self.counters,
+            counters=counters,
+        )
+        observer = Observer(
+            clock=world.clock,
+            data_dir=config.data_dir,
+            standing=standing,
+            registry=self._registry,
+            mailbox=mailbox,
+            monitor=monitor,
+            pings=pings,
+            reachability=reachability,
+            audit=audit,
+            counters=counters,
+            swarm_life=life.stats,
+            connections=lambda: 0 if self._listener is None else self._listener.connections,
         )
 
-        chores: dict[str, Coroutine[Any, Any, None]] = {
-            "sweep": self._sweep(mailbox, monitor, limiter),
-            "watch the registry": self._watch(tests),
-            "watch for pings": pings.watch(),
-        }
-        if config.test_peers:
-            chores["test peers"] = reachability.run()
-        if config.test_storage:
-            chores["test storage"] = audit.run()
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        for name, chore in chores.items():
-            stack.callback(tasks.create_task(chore, name=name).cancel)
-
+        await _begin(
+            stack,
+            {
+                "sweep": self._sweep(mailbox, monitor, limiter),
+                "watch the registry": self._watch(tests, observer),
+                "watch for pings": pings.watch(),
+            },
+        )
         self._link = await world.net.link(
             self._keys.x25519,
             omq_routes.commands(
                 standing=standing,
                 service=service,
                 relay=relay,
-                handoff=HandoffReceiver(standing, mailbox, world.clock, life.intake),
+                handoff=HandoffReceiver(standing, mailbox, world.clock, life.intake, counters=counters),
                 repair=life.answerer,
                 tests=tests,
                 monitor=monitor,
                 limiter=limiter,
                 pinged=partial(pings.heard, Transport.OMQ),
+                counters=counters,
             ),
             listen=config.omq,
         )
         stack.push_async_callback(self._link.close)
-        stack.callback(tasks.create_task(life.run(), name="swarm life").cancel)
+        await _begin(stack, {"swarm life": life.run()})
         routes = HttpRoutes(
             service=service,
             relay=relay,
@@ -188,6 +208,7 @@ class Node:
             limiter=limiter,
             legacy=self._keys.legacy,
             pinged=partial(pings.heard, Transport.HTTPS),
+            counters=counters,
         )
         self._listener = await world.net.listen(
             config.https,
@@ -196,7 +217,27 @@ class Node:
             limits=http_routes.limits(config.max_connections),
         )
         stack.push_async_callback(self._listener.close)
+        # Tests end before the link does, or a node that stops would call all others unreachable.
+        testing: dict[str, Coroutine[Any, Any, None]] = {}
+        if config.test_peers:
+            testing["test peers"] = reachability.run()
+        if config.test_storage:
+            testing["test storage"] = audit.run()
+        await _begin(stack, testing)
+        if config.metrics is not None:
+            server = MetricsServer(observer.status)
+            shown = await world.net.listen(
+                config.metrics, server.handle, certificate=None, limits=metrics_server.LIMITS
+            )
+            stack.push_async_callback(shown.close)
+        self._observer = observer
         log.info("node up: https=%s omq=%s swarm=%x", self.https_endpoint, config.omq, standing.swarm_id)
+
+    def status(self) -> Status:
+        """How the node is doing.  Raises LocalError unless it is up."""
+        if self._observer is None:
+            raise LocalError("the node is not up")
+        return self._observer.status()
 
     def _the_link(self) -> PeerLink:
         if self._link is None:
@@ -217,10 +258,11 @@ class Node:
             except MailboxError as error:
                 log.error("sweep failed: %s", error)  # noqa: TRY400 - the mailbox has logged the cause
             else:
+                self.counters.swept += swept
                 if swept:
                     log.info("swept %d expired messages", swept)
 
-    async def _watch(self, tests: StorageTests) -> None:
+    async def _watch(self, tests: StorageTests, observer: Observer) -> None:
         """Follow the node list: remember its blocks, and log when this node's swarm changes."""
         nodes, swarm_id = self.standing.nodes, self.standing.swarm_id
         while True:
@@ -228,4 +270,12 @@ class Node:
             tests.observe(nodes)
             if self.standing.swarm_id != swarm_id:
                 swarm_id = self.standing.swarm_id
+                observer.swarm_changed()
                 log.info("swarm changed: swarm=%x", swarm_id)
+
+
+async def _begin(stack: AsyncExitStack, chores: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+    """Let chores run until `stack` is unwound to here."""
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    for name, chore in chores.items():
+        stack.callback(tasks.create_task(chore, name=name).cancel)

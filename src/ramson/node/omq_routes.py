@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeAlias
 
+from ramson.node.counters import Counters
 from ramson.node.handoff import HandoffReceiver
 from ramson.node.http_routes import nobody_asks
 from ramson.node.monitor import Monitor
@@ -45,8 +46,10 @@ def commands(
     monitor: Monitor,
     limiter: RateLimiter,
     pinged: Callable[[], None] = nobody_asks,
+    counters: Counters | None = None,
 ) -> dict[str, Command]:
     """Return everything the node's link answers, by name; `pinged` is told of pings."""
+    counts = counters or Counters()
 
     def only_nodes(origin: Origin) -> bytes | None:
         return None if standing.is_active(origin.key) else RefusalCode.FORBIDDEN_SN.value
@@ -57,6 +60,7 @@ def commands(
 
     def client_method(name: str, origin: Origin, parts: list[bytes]) -> Reply | Awaitable[Reply]:
         if origin.address and not limiter.allow(origin.address):
+            counts.rate_limited += 1
             return _TOO_MANY
         return service.handle_omq(name, parts)
 

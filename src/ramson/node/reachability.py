@@ -130,6 +130,10 @@ class Reachability:
         """How many nodes failed their last test."""
         return self._rotation.failing
 
+    def failures(self, ed25519: bytes) -> int:
+        """How often in a row a node has failed."""
+        return self._rotation.failures(ed25519)
+
     async def run(self) -> None:
         """Test until cancelled."""
         async with asyncio.TaskGroup() as tests:

@@ -22,6 +22,7 @@ from ramson.crypto.keys import X25519KeyPair
 from ramson.crypto.onion import LayerCipher, node_cipher
 from ramson.errors import ParseError
 from ramson.node.addresses import is_public
+from ramson.node.counters import Counters, OnionOutcome
 from ramson.node.outcome import Outcome
 from ramson.node.standing import Standing, peer_address
 from ramson.protocol import onion
@@ -78,6 +79,11 @@ class Relayed:
 
 Answer: TypeAlias = Relayed | Awaitable[Relayed]
 
+# Looking a member up in its enumeration takes twice as long as counting it.
+_ANSWERED: Final = OnionOutcome.ANSWERED
+_PASSED_ON: Final = OnionOutcome.PASSED_ON
+_RELAYED: Final = OnionOutcome.RELAYED
+
 _TIMED_OUT: Final = Relayed(504, b"Request time out")
 _BUSY: Final = Relayed(503, b"Server busy, try again later")
 
@@ -107,6 +113,7 @@ class OnionRelay:
         net: Net,
         entropy: random.Random,
         allow_private: bool = False,
+        counters: Counters | None = None,
     ) -> None:
         self._identity = identity
         self._standing = standing
@@ -115,6 +122,7 @@ class OnionRelay:
         self._net = net
         self._entropy = entropy
         self._allow = None if allow_private else is_public
+        self._outcomes = (counters or Counters()).onions
         self._waiting = 0
         self._waiting_bytes = 0
 
@@ -123,20 +131,25 @@ class OnionRelay:
         try:
             layer = onion.parse_entry(body)
         except ParseError as error:
+            self._outcomes[OnionOutcome.UNREADABLE] += 1
             return Relayed(400, f"Error parsing onion request: {error}".encode())
         return self._peel(layer)
 
     def hop(self, parts: Sequence[bytes]) -> Answer:
         """Handle the parts of another node's `sn.onion_request`."""
         if self._standing.unready():
+            self._outcomes[OnionOutcome.NOT_READY] += 1
             return Relayed(503, f"Snode not ready: {self._standing.ed25519.hex()}".encode())
         if len(parts) != 1:
+            self._outcomes[OnionOutcome.UNREADABLE] += 1
             return Relayed(400, b"Invalid internal onion request: expected 1 part, received %d" % len(parts))
         try:
             layer = onion.decode_hop(parts[0])
         except onion.PathTooLong:
+            self._outcomes[OnionOutcome.UNREADABLE] += 1
             return Relayed(400, onion.PATH_TOO_LONG)
         except ParseError as error:
+            self._outcomes[OnionOutcome.UNREADABLE] += 1
             return Relayed(400, f"Invalid internal onion request: {error}".encode())
         return self._peel(layer)
 
@@ -145,15 +158,19 @@ class OnionRelay:
             cipher = node_cipher(layer.enc_type, self._identity, layer.ephemeral)
             plaintext = cipher.decrypt(layer.ciphertext)
         except ParseError:
+            self._outcomes[OnionOutcome.UNREADABLE] += 1
             return Relayed(400, onion.INVALID_CIPHERTEXT)
         try:
             inner = onion.parse_inner(plaintext)
         except onion.ForbiddenTarget:
+            self._outcomes[OnionOutcome.REFUSED] += 1
             return self._seal(cipher, _INVALID_URL, _FOR_ANYONE)
         except ParseError:
+            self._outcomes[OnionOutcome.UNREADABLE] += 1
             return self._seal(cipher, _INVALID_JSON, _FOR_ANYONE)
         match inner:
             case onion.ForMe():
+                self._outcomes[_ANSWERED] += 1
                 outcome = self._service.handle_json(inner.payload)
                 if isinstance(outcome, Outcome):
                     return self._seal(cipher, outcome, inner)
@@ -174,6 +191,7 @@ class OnionRelay:
     def _pass_on(self, inner: onion.ToNode, hop_no: int) -> Answer:
         node = self._standing.nodes.by_ed25519.get(inner.destination)
         if node is None:
+            self._outcomes[OnionOutcome.UNKNOWN_NODE] += 1
             return Relayed(502, b"Next node not found: " + inner.destination.hex().encode())
         if inner.destination == self._standing.ed25519:
             # A node does not call itself: it peels the next layer at once.
@@ -184,18 +202,23 @@ class OnionRelay:
 
     async def _to_node(self, peer: PeerAddress, request: bytes) -> Relayed:
         if self._is_full(len(request)):
+            self._outcomes[OnionOutcome.BUSY] += 1
             return _BUSY
         with self._wait(len(request)):
             try:
                 parts = await self._link().request(peer, "sn.onion_request", [request], timeout=HOP_SECONDS)
             except (PeerTimeout, PeerRefused):
+                self._outcomes[OnionOutcome.NODE_FAILED] += 1
                 return _TIMED_OUT
         if len(parts) < 2:
+            self._outcomes[OnionOutcome.NODE_FAILED] += 1
             return Relayed(500, b"Invalid response from snode")
+        self._outcomes[_PASSED_ON] += 1
         return Relayed(HOP_STATUSES.get(parts[0], 500), parts[1])
 
     async def _to_server(self, inner: onion.ToServer, cipher: LayerCipher) -> Relayed:
         if self._is_full(len(inner.frame)):
+            self._outcomes[OnionOutcome.BUSY] += 1
             return _BUSY
         endpoint = Endpoint(inner.host.strip("[]"), inner.port)
         request = HttpRequest("POST", inner.target, {"Content-Type": "application/octet-stream"}, inner.frame)
@@ -210,9 +233,12 @@ class OnionRelay:
                     allow=self._allow,
                 )
             except AddressRefused:
+                self._outcomes[OnionOutcome.REFUSED] += 1
                 return self._seal(cipher, _INVALID_URL, _FOR_ANYONE)
             except NetError as error:
+                self._outcomes[OnionOutcome.SERVER_FAILED] += 1
                 return _TIMED_OUT if error.stage is Stage.TIMEOUT else Relayed(502, str(error).encode())
+        self._outcomes[_RELAYED] += 1
         headers = {name: value for name, value in reply.headers.items() if name.lower() not in _NOT_PASSED}
         return Relayed(reply.status, reply.body, headers)
 

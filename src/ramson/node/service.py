@@ -20,6 +20,7 @@ from ramson.errors import ParseError
 from ramson.node import replies
 from ramson.node.batch import Pending, run_batch, run_sequence
 from ramson.node.checks import Checks
+from ramson.node.counters import Counters
 from ramson.node.forwarding import Forwarder
 from ramson.node.local import LocalMember
 from ramson.node.mailbox import Mailbox
@@ -58,16 +59,18 @@ class Service:
         monitor: Monitor,
         testnet: bool,
         version: tuple[int, int, int] = VERSION,
+        counters: Counters | None = None,
     ) -> None:
         self._clock = clock
         self._mailbox = mailbox
         self._registry = registry
         self._testnet = testnet
         self._version = version
+        self._counters = counters or Counters()
         self._membership = Membership(registry, signer.public)
         self._checks = Checks(mailbox.is_revoked, lambda: registry.current().hardfork)
-        self._member = LocalMember(mailbox, monitor, signer)
-        self._swarm = SwarmRequests(signer.public, self._member, forwarder, clock)
+        self._member = LocalMember(mailbox, monitor, signer, self._counters)
+        self._swarm = SwarmRequests(signer.public, self._member, forwarder, clock, self._counters)
 
     def handle_json(self, body: bytes) -> Pending:
         """Answer {"method", "params"}: the body of `storage_rpc`, or the payload of an onion request."""
@@ -101,6 +104,7 @@ class Service:
             request = storage.parse(kind.method.name, params, encoding, testnet=self._testnet)
         except BadRequest as refusal:
             return Outcome.text(refusal.status, refusal.text).omq_parts()
+        self._counters.forwarded += 1
         assert isinstance(request, AccountRequest)  # noqa: S101 - all recursive methods are about accounts
         return self._execute_forwarded(request, encoding)
 
@@ -108,12 +112,25 @@ class Service:
 
     def _execute(self, request: Request, encoding: Encoding) -> Pending:
         """Carry out a request.  Neither this nor what it returns raises, but for cancellation."""
+        self._counters.requests[request.method.name] += 1
         try:
             outcome = self._dispatch(request, encoding)
         except Exception:
             log.exception(_UNEXPECTED, request.method.name)  # a stranger gets no traceback, whatever went wrong
-            return _FAILED
-        return outcome if isinstance(outcome, Outcome) else _guarded(outcome, request)
+            outcome = _FAILED
+        if isinstance(outcome, Outcome):
+            self._counters.refused += outcome.status >= 400
+            return outcome
+        return self._finish(outcome, request)
+
+    async def _finish(self, pending: Awaitable[Outcome], request: Request) -> Outcome:
+        try:
+            outcome = await pending
+        except Exception:
+            log.exception(_UNEXPECTED, request.method.name)
+            outcome = _FAILED
+        self._counters.refused += outcome.status >= 400
+        return outcome
 
     def _dispatch(self, request: Request, encoding: Encoding) -> Pending:
         match request:
@@ -195,7 +212,10 @@ class Service:
             max_count=request.max_count or None,
             max_size=size,
         )
-        return replies.page(found, hardfork, now, encoding)
+        outcome = replies.page(found, hardfork, now, encoding)
+        self._counters.retrieved += len(found.messages)
+        self._counters.retrieved_bytes += len(outcome.body)
+        return outcome
 
     # ---- methods that ask others
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ramson.errors import ParseError
+from ramson.node.counters import Counters
 from ramson.node.forwarding import Forwarder
 from ramson.node.local import LocalMember
 from ramson.node.outcome import Outcome
@@ -57,11 +58,19 @@ _NONSENSE: Final = Failed(bad_peer_response=True)
 class SwarmRequests:
     """Carries out recursive requests as the member with the Ed25519 key `own` (32 bytes)."""
 
-    def __init__(self, own: bytes, member: LocalMember, forwarder: Forwarder, clock: Clock) -> None:
+    def __init__(
+        self,
+        own: bytes,
+        member: LocalMember,
+        forwarder: Forwarder,
+        clock: Clock,
+        counters: Counters | None = None,
+    ) -> None:
         self._own = own.hex()
         self._member = member
         self._forwarder = forwarder
         self._clock = clock
+        self._counters = counters or Counters()
 
     async def run(
         self, sent: AccountRequest, admitted: AccountRequest, hardfork: tuple[int, int], encoding: Encoding
@@ -105,6 +114,8 @@ class SwarmRequests:
         members: dict[str, Any] = {self._own: entry}
         for peer, report in zip(peers, reports, strict=True):
             members[peer.ed25519.hex()] = report.fields()
+            if isinstance(report, Failed):
+                self._counters.replication_failed(peer.ed25519)
         document: dict[str, Any] = {"swarm": members, "t": now, "hf": hardfork}
         status = 200
         if isinstance(request, Store):

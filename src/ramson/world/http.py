@@ -140,6 +140,11 @@ class Listener(Protocol):
         """Where it listens, with the port that was really bound."""
         ...
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open or in their handshake."""
+        ...
+
     async def close(self) -> None:
         """Accept no more, let requests in progress finish, close the connections."""
         ...

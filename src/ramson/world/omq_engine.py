@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 # Places per category for handlers that answer later (defaults.md, storage server internals).
 PLACES: Mapping[str, int] = {"sn": 1000, "storage": 200, "monitor": 500}
 OTHER_PLACES = 1000
+GRACE = 3.0  # seconds for handlers at work when the link closes
 MAX_HELD = 256 * 1024 * 1024  # bytes of messages whose handlers have not answered yet
 MAX_CALLERS = 4096  # remembered connections of peers
 
@@ -108,7 +109,7 @@ class OmqEngine:
         self._tasks: set[asyncio.Future[Reply]] = set()
         self._places: Counter[str] = Counter()
         self._held = 0
-        self._closed = False
+        self._closing = self._closed = False
         transport.start(self)
 
     # ---- PeerLink
@@ -155,7 +156,10 @@ class OmqEngine:
         return not self._closed and self._transport.send(origin.route, omq.command(name, parts))
 
     async def close(self) -> None:
-        """Drop every connection, fail every request that still waits and cancel every handler."""
+        """Let handlers at work finish (3 s at most), then drop every connection and fail every request that waits."""
+        self._closing = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE)
         self._closed = True
         for pending in self._all_pending():
             _fail(pending, PeerTimeout("the link was closed"))
@@ -223,6 +227,8 @@ class OmqEngine:
 
     def _called(self, origin: Origin, call: omq.Call) -> None:
         command = self._commands.get(call.name)
+        if self._closing:
+            return
         if command is None:
             self._transport.send(origin.route, omq.unknown_command(call))
             return

@@ -33,7 +33,7 @@ from ramson.node.mailbox.values import (
     Stored,
     message_cost,
 )
-from ramson.node.mailbox.writer import Writer
+from ramson.node.mailbox.writer import OnCommit, Writer, uncounted
 from ramson.protocol.namespaces import is_public_outbox
 from ramson.world import Clock, Disk
 
@@ -65,14 +65,23 @@ class Mailbox:
     """The mailbox in the file `path` (its directory must exist).  Raises MailboxError when it cannot be opened.
 
     It takes over `disk` and closes it.  `max_bytes` bounds the database; beyond it stores raise MailboxFull and
-    nothing is evicted.  All write operations raise MailboxError when the disk did not take them.
+    nothing is evicted.  All write operations raise MailboxError when the disk did not take them.  `on_commit` is told
+    of each transaction.
     """
 
-    def __init__(self, path: str | Path, disk: Disk, clock: Clock, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        disk: Disk,
+        clock: Clock,
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        on_commit: OnCommit = uncounted,
+    ) -> None:
         self._max_bytes = max_bytes
         self._clock = clock
         self._digests = Digests()
-        self._writer = Writer(open_writer(Path(path)), disk, clock, max_bytes, self._digests)
+        self._writer = Writer(open_writer(Path(path)), disk, clock, max_bytes, self._digests, on_commit)
         self._reader = open_reader(Path(path))
         self._proofs_swept = 0  # the number of the last proof that was looked at
         self.swarm = MemberView(self._writer, self._reader, self._digests, clock)

@@ -36,6 +36,9 @@ from ramson.world import Clock, Disk
 
 T = TypeVar("T")
 
+# Told of each transaction: how many operations it had, and how many seconds it took.
+OnCommit = Callable[[int, float], None]
+
 MAX_GROUP: Final = 256  # operations in one transaction
 COMPANY: Final = 6  # operations that are enough for one transaction
 GATHER_SECONDS: Final = 0.002  # how long fewer of them wait for company when there is likely to be some
@@ -62,11 +65,24 @@ class _Failed:
     error: Exception
 
 
+def uncounted(_operations: int, _seconds: float) -> None:
+    """Let a transaction pass without a note."""
+
+
 class Writer:
     """Gathers operations into transactions on `db`, which it owns, as it does `disk`."""
 
-    def __init__(self, db: apsw.Connection, disk: Disk, clock: Clock, max_bytes: int, digests: Digests) -> None:
+    def __init__(
+        self,
+        db: apsw.Connection,
+        disk: Disk,
+        clock: Clock,
+        max_bytes: int,
+        digests: Digests,
+        on_commit: OnCommit = uncounted,
+    ) -> None:
         self._db = db
+        self._on_commit = on_commit
         self._digests = digests
         self._disk = disk
         self._clock = clock
@@ -128,6 +144,7 @@ class Writer:
                 took = ended - began
                 if took > SLOW_SECONDS:
                     log.warning("slow mailbox disk: a write took %.0f ms, operations=%d", took * 1000, len(group))
+                self._on_commit(len(group), took)
         except BaseException:
             # Cancelled from outside: a transaction may be open and its COMMIT running.
             self._refusal = "the mailbox stopped writing; restart the node"

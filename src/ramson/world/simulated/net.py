@@ -69,6 +69,11 @@ class SimulatedListener:
         self._exchanges: dict[_Exchange, None] = {}
         self._answers: dict[asyncio.Task[None], None] = {}
 
+    @property
+    def connections(self) -> int:
+        """How many requests have not been answered: there are no idle connections here."""
+        return len(self._exchanges)
+
     async def close(self) -> None:
         """Accept no more and let requests in progress be answered, for 10 s at most; then cancel them."""
         self.open = False
