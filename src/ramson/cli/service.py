@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
+from typing import Annotated
 
+import typer
 import uvloop
+
+from ramson.cli import logs
+from ramson.cli.logs import LogFormat
+
+__all__ = ["READY", "LogFormat", "LogLevel", "StopOption", "run", "serve", "stop_requested"]
 
 READY = "ready"
 GC_ALLOCATIONS = 10_000  # between collections of the youngest; requests make next to no cycles
@@ -24,6 +30,11 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+StopOption = Annotated[
+    bool, typer.Option("--stop-with-input", help="Stop when standard input ends, as a launcher wants it.")
+]
 
 
 class _UntilEnd(asyncio.Protocol):
@@ -86,9 +97,15 @@ def _settle() -> None:
     gc.set_threshold(GC_ALLOCATIONS, 20, 20)
 
 
-def serve(make: Callable[[], AbstractAsyncContextManager[object]], *, level: LogLevel, stop_with_input: bool) -> None:
+def serve(
+    make: Callable[[], AbstractAsyncContextManager[object]],
+    *,
+    level: LogLevel,
+    log_format: LogFormat = LogFormat.TEXT,
+    stop_with_input: bool,
+) -> None:
     """Run a service until it is told to stop; it says `ready` on standard output when it serves."""
-    logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.set_up(level, log_format)
 
     async def main() -> None:
         await _serve(make(), with_input=stop_with_input)

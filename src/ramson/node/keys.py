@@ -69,9 +69,30 @@ class NodeKeys:
         if path.exists():
             return cls._load(path)
         keys = cls.generate(entropy)
-        document = {"ed25519_seed": keys.ed25519.seed.hex(), "legacy_scalar": keys.legacy_scalar.hex()}
-        write_private(path, strict_json.encode(document) + b"\n")
+        keys.save(directory)
         return keys
+
+    def save(self, directory: Path) -> None:
+        """Write the keys to a directory that has none.  Raises NodeKeysError."""
+        make_private_directory(directory)
+        path = directory / KEY_FILE
+        if path.exists():
+            raise NodeKeysError(
+                f"there are keys in {directory} already", remedy="move them away first, if this node is no more"
+            )
+        document = {"ed25519_seed": self.ed25519.seed.hex(), "legacy_scalar": self.legacy_scalar.hex()}
+        write_private(path, strict_json.encode(document) + b"\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> NodeKeys:
+        """Read the keys in `directory`.  Raises NodeKeysError."""
+        path = directory / KEY_FILE
+        if not path.exists():
+            raise NodeKeysError(
+                f"there are no keys in {directory}",
+                remedy="name the node's data directory; beside an oxend the keys are oxend's, to be backed up there",
+            )
+        return cls._load(path)
 
     @classmethod
     def _load(cls, path: Path) -> NodeKeys:
