@@ -37,6 +37,10 @@ def devnet(
     file_server: Annotated[
         bool, typer.Option("--file-server", help="Run a file server too, for attachments and pictures.")
     ] = False,
+    in_process: Annotated[
+        bool,
+        typer.Option("--in-process", help="All nodes in this one process, for machines with little memory."),
+    ] = False,
 ) -> None:
     """Start a network of real nodes on this machine, write DIR/network.json, and stay up until Ctrl-C."""
     run(
@@ -48,6 +52,7 @@ def devnet(
                 swarms=swarms,
                 conformance=conformance,
                 file_server=file_server,
+                in_process=in_process,
             )
         )
     )

@@ -1,13 +1,16 @@
 """A whole network on this machine: keys, addresses, `network.json`, and the processes that make it real.
 
 Everything lives in one directory: `network.json` (public, in the conformance suite's format), and a folder a node
-with its keys, database and log.  Processes end with the `Devnet` that started them.
+with its keys, database and log.  Processes end with the `Devnet` that started them.  With `in_process` there is one
+process for all, the launcher's own: see `residents`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,14 +18,28 @@ from typing import Self
 from ramson.devnet import layout
 from ramson.devnet.layout import HTTPS_PORT, Layout, Place
 from ramson.devnet.processes import DevnetError, Worker
+from ramson.devnet.residents import Resident
 from ramson.node import certificate
+from ramson.node.config import NodeConfig
 from ramson.node.keys import NodeKeys
+from ramson.node.node import Node
 from ramson.protocol import network_file
 from ramson.protocol.file_server import FileServer
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState, Seed
 from ramson.protocol.nodes import NodeRecord
+from ramson.registry import FileRegistry, SeedService
 from ramson.servers.keys import ServerKeys
-from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse, Listener, NetError, World
+from ramson.world import (
+    CannotListen,
+    Certificate,
+    Endpoint,
+    HttpLimits,
+    HttpRequest,
+    HttpResponse,
+    Listener,
+    World,
+    real,
+)
 from ramson.world.pins import pin_of
 
 SEED = "seed"
@@ -47,13 +64,15 @@ class Devnet:
         swarms: int = 2,
         conformance: bool = False,
         file_server: bool = False,
+        in_process: bool = False,
     ) -> None:
         self._world = world
         self.directory = directory
         self._shape = (nodes, swarms, conformance)
         self._with_files = file_server
+        self._in_process = in_process
         self._reserved: list[Listener] = []
-        self._workers: dict[str, Worker] = {}
+        self._workers: dict[str, Worker | Resident] = {}
         self._network: NetworkFile | None = None
 
     @property
@@ -96,7 +115,7 @@ class Devnet:
         """Start a node again that was killed, with the keys and the database it had."""
         await self._worker(name).start()
 
-    def _worker(self, name: str) -> Worker:
+    def _worker(self, name: str) -> Worker | Resident:
         if name not in self._workers:
             raise DevnetError(f"this network runs no node called {name}")
         return self._workers[name]
@@ -105,7 +124,9 @@ class Devnet:
         try:
             plan = await self._plan()
             self._network = self._write(plan)
-            self._workers = self._prepare(plan)
+            self._workers = self._prepare_residents(plan) if self._in_process else self._prepare(plan)
+            if self._with_files:
+                self._workers[FILES] = self._prepare_files(plan)
             gate = asyncio.Semaphore(_AT_ONCE)
             async with asyncio.TaskGroup() as starting:
                 for worker in self._workers.values():
@@ -124,7 +145,7 @@ class Devnet:
         await self._close()
 
     @staticmethod
-    async def _start(worker: Worker, gate: asyncio.Semaphore) -> None:
+    async def _start(worker: Worker | Resident, gate: asyncio.Semaphore) -> None:
         async with gate:
             await worker.start()
 
@@ -150,7 +171,7 @@ class Devnet:
     async def _free_block(self) -> int | None:
         """Reserve addresses 127.x no other network of this machine uses; None where only 127.0.0.1 exists."""
         for block in self._world.entropy.sample(BLOCKS, len(BLOCKS)):
-            with contextlib.suppress(NetError, OSError):
+            with contextlib.suppress(CannotListen):
                 self._reserved.append(await self._hold(Endpoint(f"127.{block}.255.254", HTTPS_PORT)))
                 return block
         return None
@@ -194,9 +215,9 @@ class Devnet:
         secret = keys.x25519.secret if place.state is NodeState.PHANTOM else None
         return NetworkNode(place.name, place.state, record, secret)
 
-    def _prepare(self, plan: Layout) -> dict[str, Worker]:
+    def _prepare(self, plan: Layout) -> dict[str, Worker | Resident]:
         common = ("--network", str(self.network_path), "--stop-with-input")
-        workers = {
+        workers: dict[str, Worker | Resident] = {
             SEED: Worker(
                 SEED, ("seed", "run", *common, "--dir", str(self.directory / SEED)), self.directory / SEED / "log"
             )
@@ -206,11 +227,42 @@ class Devnet:
                 home = self.directory / place.name
                 arguments = ("node", "run", *common, "--allow-private-relay", "--name", place.name, "--dir", str(home))
                 workers[place.name] = Worker(place.name, arguments, home / "log")
-        if self._with_files:
-            home = self.directory / FILES
-            command = ("servers", "files", "--stop-with-input", "--listen", str(plan.files), "--dir", str(home))
-            workers[FILES] = Worker(FILES, command, home / "log")
         return workers
+
+    def _prepare_files(self, plan: Layout) -> Worker:
+        home = self.directory / FILES
+        command = ("servers", "files", "--stop-with-input", "--listen", str(plan.files), "--dir", str(home))
+        return Worker(FILES, command, home / "log")
+
+    def _prepare_residents(self, plan: Layout) -> dict[str, Worker | Resident]:
+        # What all may share, they share: the node list, and a certificate, which tells nodes of a network from nobody.
+        registry = FileRegistry(self.network)
+        chain = certificate.load_or_create(self.directory / SEED, self._world.clock.now())
+        seed = partial(SeedService, self._world, registry, plan.seed, chain)
+        residents: dict[str, Worker | Resident] = {SEED: Resident(SEED, seed)}
+        for place in plan.places:
+            if place.runs:
+                make = partial(self._live, place, registry, chain)
+                residents[place.name] = Resident(place.name, make)
+        return residents
+
+    @contextlib.asynccontextmanager
+    async def _live(self, place: Place, registry: FileRegistry, chain: Certificate) -> AsyncIterator[None]:
+        home = self.directory / place.name
+        config = NodeConfig(
+            https=Endpoint(place.ip, place.https_port),
+            omq=Endpoint(place.ip, place.omq_port),
+            data_dir=home,
+            testnet=self.network.testnet,
+            allow_private_relay=True,
+        )
+        world = real.world(place.ip if self.network.diversity else None)
+        keys = NodeKeys.load_or_create(home, self._world.entropy)
+        try:
+            async with Node(world, keys, chain, config, registry):
+                yield
+        finally:
+            await world.net.close()
 
 
 def _nobody(_request: HttpRequest) -> HttpResponse:
