@@ -45,7 +45,7 @@ def lived(tmp_path, alice, bob):
 
 
 def seal(store, passphrase=SECRET):
-    return archive.seal(store, passphrase, entropy=random.Random(1), cost=CHEAP)
+    return archive.seal(store, passphrase, entropy=random.Random(77), cost=CHEAP)
 
 
 def make(path, document, keys):
@@ -106,8 +106,8 @@ def test_nothing_in_it_can_be_read_or_changed_without_the_passphrase(lived):
     for position in (17, 40, len(sealed) - 1):
         damaged = bytearray(sealed)
         damaged[position] ^= 1
-        with pytest.raises((BadArchive, Exception)):
-            archive.open_archive(bytes(damaged[:16]) + bytes(damaged[16:]), SECRET)
+        with pytest.raises(BadArchive):
+            archive.open_archive(bytes(damaged), SECRET)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"ramson-archive\n\x02" + bytes(99), b"SQLite format 3\0" + bytes(99)])

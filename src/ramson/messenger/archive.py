@@ -1,10 +1,10 @@
-"""Taking an account along: an encrypted archive, and copies for reading, as JSON and as HTML.
+r"""Taking an account along: an encrypted archive, and copies for reading, as JSON and as HTML.
 
 An *archive* holds all there is to an account: its secret, its configs, every message with its whole Content,
-reactions and settings.  It becomes an account file again (`restore`), or is added to the file of the same account
+reactions and settings.  It becomes an account file again (`fill`), or is added to the file of the same account
 (`merge`): what is there already stays as it is, and nothing is doubled.
 
-    0     `ramson-archive\\n`
+    0     `ramson-archive\n`
     15    version: 1
     16    the salt of an account file (see `vault`): what a guess of the passphrase costs, and 12 random bytes
     32    24 bytes nonce, then XChaCha20-Poly1305 of zstd of JSON; everything before it is authenticated
@@ -32,7 +32,7 @@ from ramson.errors import LocalError, ParseError
 from ramson.messenger import vault
 from ramson.messenger.message import Message
 from ramson.messenger.store import Store
-from ramson.messenger.vault import SALT_SIZE, KeyCost
+from ramson.messenger.vault import SALT_SIZE, KeyCost, NotAnAccountFile
 from ramson.protocol.config import Contact
 
 _MAGIC: Final = b"ramson-archive\n\x01"
@@ -96,7 +96,11 @@ def open_archive(archive: bytes, passphrase: str) -> Document:
     if not header.startswith(_MAGIC):
         raise BadArchive("this archive was made by a newer version", remedy="Update ramson.")
     salt = header[len(_MAGIC) :]
-    box = Aead(vault.derive(passphrase, salt, KeyCost.of_salt(salt)))
+    try:
+        cost = KeyCost.of_salt(salt)
+    except NotAnAccountFile:
+        raise BadArchive("the archive is damaged") from None
+    box = Aead(vault.derive(passphrase, salt, cost))
     try:
         packed = box.decrypt(archive[_HEADER:], aad=header)
         plain = zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MAX_SIZE)

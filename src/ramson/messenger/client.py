@@ -241,7 +241,10 @@ class Client:
         return archive.seal(parts.engine.store, passphrase, entropy=parts.world.entropy, cost=cost)
 
     async def import_archive(self, data: bytes, passphrase: str) -> int:
-        """Add the messages of an archive of this account; return how many were new.  Raises BadArchive, OtherAccount."""
+        """Add the messages of an archive of this account; return how many were new.
+
+        Raises BadArchive, OtherAccount.
+        """
         engine = self._engine
         new = archive.merge(engine.store, archive.open_archive(data, passphrase))
         engine.sync.changed()

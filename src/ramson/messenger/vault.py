@@ -209,7 +209,7 @@ def _connect(path: Path, key: bytes, salt: bytes) -> apsw.Connection:
 
 
 def derive(passphrase: str, salt: bytes, cost: KeyCost) -> bytes:
-    """Return the key (32 bytes) that a passphrase stands for.  Blocks.  Raises AccountFileError without memory for it."""
+    """Return the key (32 bytes) that a passphrase stands for.  Blocks.  Raises AccountFileError."""
     text = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
     try:
         return pwhash.argon2id.kdf(KEY_SIZE, text, salt, opslimit=cost.passes, memlimit=1 << cost.memory)
