@@ -3,6 +3,7 @@
 `make test` runs 60 seeds, `make soak` 200; RAMSON_SEED=17 runs one alone.  See docs/proofs.md.
 """
 
+import asyncio
 import gc
 import logging
 import os
@@ -13,6 +14,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from ramson.node.mailbox import Mailbox, MemberView
+from ramson.node.swarm.repair import Repair
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from history import check
@@ -76,6 +80,29 @@ def test_one_seed_is_one_history(directory):
         return Storm(7, directory / name).run()
 
     assert run("a") == run("b")
+
+
+async def _never(*_arguments):
+    await asyncio.Event().wait()
+
+
+async def _nothing(*_arguments, **_options):
+    return 0
+
+
+DEFECTS = {
+    "no repair": (Repair, "run", _never, {"lost", "differ"}),
+    "nothing handed over": (MemberView, "note_change", _nothing, {"lost", "differ"}),
+    "no sweep": (Mailbox, "sweep", _nothing, {"expired", "outlived"}),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_storm_notices_a_node_with_a_defect(defect, directory, monkeypatch):
+    place, name, replacement, expected = DEFECTS[defect]
+    monkeypatch.setattr(place, name, replacement)
+    found = {text.split(":")[0] for text in check(Storm(11, directory).run()).violations}
+    assert found & expected, found
 
 
 def _told(counts):
