@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import stat
 import sys
@@ -24,7 +25,7 @@ from ramson.protocol.nodes import NodeRecord
 from ramson.registry import FileRegistry
 from ramson.world import Endpoint, real
 
-HOST = "127.0.97.1"
+HOST = f"127.31.{os.getpid() % 250 + 1}.1"  # tests run side by side in several processes
 PASSPHRASE = "correct horse battery"
 METRICS = f"{HOST}:22029"
 

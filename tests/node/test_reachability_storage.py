@@ -155,16 +155,6 @@ class Swarm:
 
 
 @pytest.fixture(autouse=True)
-def no_repair(monkeypatch):
-    """Members that lack something would fetch it from the others within a minute, and nothing were found."""
-
-    async def never(_repair):
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(Repair, "run", never)
-
-
-@pytest.fixture(autouse=True)
 def mailboxes(monkeypatch):
     """Let tests reach the mailbox a node opened."""
     opened = {}
