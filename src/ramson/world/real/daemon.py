@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 QUEUE_OUT: Final = 1000  # messages
 
 _ROUTE: Final = "daemon"
-_PEER: Final = PeerAddress(Endpoint(_ROUTE, 0), b"")  # the engine knows peers by their key; here is only one
+# The engine knows peers by their key, and dials those that have a port; here is only one.
+_PEER: Final = PeerAddress(Endpoint(_ROUTE, 1), b"")
 _ORIGIN: Final = Origin(_PEER.x25519, _ROUTE)
 
 
