@@ -219,16 +219,17 @@ class Demo:
         await self._devnet.kill(in_swarm.name)
         self._tell(Killed(in_swarm, "a member of B's swarm"))
         await self._deliver(a, b, LAST)
-        self._tell(await self._mended(a, path, seen, began))
+        self._tell(await self._mended(a, path, (on_path, in_swarm), seen, began))
 
-    async def _mended(self, person: _Person, broken: Path, seen: int, began: float) -> Mended:
-        """Wait until no path of the person holds the dead node, and tell how that came about."""
-        dead = broken.middle.ed25519
+    async def _mended(
+        self, person: _Person, broken: Path, dead: tuple[NetworkNode, ...], seen: int, began: float
+    ) -> Mended:
+        """Wait until no path of the person holds a dead node, and tell how that came about."""
         try:
             async with asyncio.timeout(MENDING_TIMEOUT):
                 async for status in person.client.watch_path():
                     paths = status.paths
-                    if paths and not any(path.holds(dead) for path in paths):
+                    if paths and not any(path.holds(node.record.ed25519) for path in paths for node in dead):
                         break
         except TimeoutError:
             raise DemoFailed("A's path was not mended") from None
