@@ -176,3 +176,50 @@ def test_the_path_is_shown_for_people_and_for_programs(people):
     status = json.loads(out)
     assert (code, status["light"], len(status["paths"])) == (0, "green", 2)
     assert [hop["place"] for hop in status["paths"][0]] == ["guard", "middle", "last"]
+
+
+def until(process, wanted):
+    """Read JSON lines of a chat until one of this kind comes."""
+    while line := process.stdout.readline():
+        event = json.loads(line)
+        if event["event"] == wanted:
+            return event
+    raise AssertionError(process.communicate())
+
+
+def test_two_people_chat_decide_about_requests_and_change_names(people):
+    ids, start = people
+    finish(start("alice", "send", ids["bob"], "do you know me?"))
+    code, out, err = finish(start("bob", "requests", "list", "--fetch", "--json"))
+    (request,) = json.loads(out)
+    assert (code, err, request["id"], request["last"]["body"]) == (0, "", ids["alice"], "do you know me?")
+    code, out, err = finish(start("bob", "requests", "accept", ids["alice"], "--json"))
+    assert (code, err, json.loads(out)["approved"]) == (0, "", True)
+
+    alice, bob = (
+        start(name, "chat", ids[other], "--json", stdin=subprocess.PIPE)
+        for name, other in (("alice", "bob"), ("bob", "alice"))
+    )
+    assert until(bob, "message")["body"] == "do you know me?"  # from the history
+    bob.stdin.write("now I do\n")
+    bob.stdin.flush()
+    assert until(bob, "receipt")["state"] == "sent"
+    while until(alice, "message")["body"] != "now I do":
+        pass
+    alice.stdin.write("/react 👍\n")
+    alice.stdin.flush()
+    assert until(bob, "reaction")["emoji"] == "👍"
+    bob.stdin.write("/unsend\n")
+    bob.stdin.flush()
+    assert until(alice, "unsent")
+    for chat in (alice, bob):
+        assert finish(chat, "/quit\n")[0] == 0
+
+    assert finish(start("alice", "profile", "set", "--name", "Alicia", "--json"))[:2] == (0, '{"name": "Alicia"}\n')
+    finish(start("alice", "send", ids["bob"], "I have a new name"))
+    (contact,) = json.loads(finish(start("bob", "contacts", "--fetch", "--json"))[1])
+    assert contact["name"] == "Alicia"
+    assert finish(start("bob", "requests", "block", ids["alice"]))[0] == 0
+    code, _, err = finish(start("bob", "send", ids["alice"], "x"))
+    assert code == 1
+    assert "blocked" in err

@@ -23,7 +23,7 @@ from ramson.cli.options import (
 from ramson.cli.terminal import Interrupted, following, note, printable, progress, result, result_json, run
 from ramson.crypto.account import AccountId
 from ramson.errors import RemoteError
-from ramson.messenger import Client, Message, Receipt, State
+from ramson.messenger import Client, Kind, Message, Receipt, State
 from ramson.messenger.letters import MAX_TEXT, check_recipient, check_text
 from ramson.network import NetworkProfile
 
@@ -61,7 +61,7 @@ def send(
         note(WAITS_ON)
         raise
     if json:
-        result_json(_receipt_fields(receipt))
+        result_json(receipt_fields(receipt))
     elif receipt.state is State.SENT:
         result(f"sent: stored by {receipt.stored} of {receipt.total} nodes")
     else:
@@ -113,7 +113,7 @@ async def _listen(path: Path, passphrase: str, profile: NetworkProfile, *, as_js
             if as_json:
                 result_json(_message_fields(message))
             else:
-                result(_line(message))
+                result(line(message))
 
 
 @contextlib.asynccontextmanager
@@ -124,9 +124,12 @@ async def _opened(path: Path, passphrase: str, profile: NetworkProfile) -> Async
         yield me
 
 
-def _line(message: Message) -> str:
+def line(message: Message) -> str:
+    """Return a message as one line (or more, if it has more) for a person."""
     files = f" [attachments, which cannot be shown here: {len(message.attachments)}]" if message.attachments else ""
-    return f"{_when(message.sent_ms)} {message.sender} {printable(message.body)}{files}"
+    body = printable(message.body) if message.kind is Kind.TEXT else f"({message.kind.value})"
+    reactions = "".join(f" {printable(each.emoji)}" for each in message.reactions)
+    return f"{_when(message.sent_ms)} {message.sender} {body}{files}{reactions}"
 
 
 def _when(sent_ms: int) -> str:
@@ -146,7 +149,8 @@ def _message_fields(message: Message) -> dict[str, object]:
     }
 
 
-def _receipt_fields(receipt: Receipt) -> dict[str, object]:
+def receipt_fields(receipt: Receipt) -> dict[str, object]:
+    """Return a receipt for programs."""
     return {
         "state": receipt.state.value,
         "hash": receipt.hash,

@@ -27,21 +27,28 @@ PassphraseFileOption = Annotated[
 ]
 
 
-def read_passphrase(file: Path | None, *, new: bool = False, what: str = "the account file") -> str:
+def read_passphrase(
+    file: Path | None,
+    *,
+    new: bool = False,
+    what: str = "the account file",
+    variable: str = PASSPHRASE_VARIABLE,
+    option: str = "--passphrase-file",
+) -> str:
     """Take the passphrase of `what` from a file, the environment or the person, who types a `new` one twice.
 
-    Raises LocalError if there is nobody to ask.
+    `variable` and `option` are where a program can give it.  Raises LocalError if there is nobody to ask.
     """
     if file is not None:
         return _secret_file(file)
-    if passphrase := os.environ.get(PASSPHRASE_VARIABLE):
+    if passphrase := os.environ.get(variable):
         return passphrase
     if not sys.stdin.isatty():
         raise LocalError(
             "there is no terminal to ask for the passphrase at",
-            remedy=f"Set {PASSPHRASE_VARIABLE}, or name a file with --passphrase-file.",
+            remedy=f"Set {variable}, or name a file with {option}.",
         )
-    question = f"Choose a passphrase for {what}" if new else "Passphrase"
+    question = f"Choose a passphrase for {what}" if new else f"Passphrase of {what}"
     answer: str = typer.prompt(question, hide_input=True, confirmation_prompt=new, err=True)
     return answer
 

@@ -90,13 +90,22 @@ class Client:
     """
 
     def __init__(
-        self, path: Path, passphrase: str, profile: NetworkProfile, world: World | None, *, receive: bool, trace: Trace
+        self,
+        path: Path,
+        passphrase: str,
+        profile: NetworkProfile,
+        world: World | None,
+        *,
+        receive: bool,
+        trace: Trace,
+        connect: bool = True,
     ) -> None:
         self._path = path
         self._passphrase = passphrase
         self._profile = profile
         self._world = world
-        self._receive = receive
+        self._receive = receive and connect
+        self._connect = connect
         self._trace = trace
         self._new: Callable[[World], Awaitable[object]] | None = None
         self._parts: _Parts | None = None
@@ -111,15 +120,17 @@ class Client:
         network: NetworkProfile = MAINNET,
         world: World | None = None,
         receive: bool = True,
+        connect: bool = True,
         trace: Trace = no_trace,
     ) -> Self:
         """Prepare to open the account file at `path`; entering the client opens it.
 
-        `world` is the real one unless given.  Without `receive` nothing is fetched: enough to send.  `trace` is told
-        what the network does (see `ramson.network.trace`).
+        `world` is the real one unless given.  Without `receive` nothing is fetched: enough to send; without `connect`
+        the network is not used at all: enough to look; what is written goes out the next time.  `trace` is told what
+        the network does (see `ramson.network.trace`).
         Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, …).
         """
-        return cls(Path(path), passphrase, network, world, receive=receive, trace=trace)
+        return cls(Path(path), passphrase, network, world, receive=receive, trace=trace, connect=connect)
 
     @classmethod
     def create(
@@ -159,15 +170,18 @@ class Client:
             self._passphrase = ""
             stack.callback(store.close)
             stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
-            network = await stack.enter_async_context(
-                Network(world, self._profile, StoreCache(store, self._profile), trace=self._trace)
-            )
+            network = Network(world, self._profile, StoreCache(store, self._profile), trace=self._trace)
+            if self._connect:
+                await stack.enter_async_context(network)
             engine = Engine(store, network, world.entropy, answers=self)
             stack.callback(engine.board.close)
             tasks = await stack.enter_async_context(Tasks())
-            for work, name in engine.work(receive=self._receive):
-                tasks.start(work, name)
-            tasks.start(hurry(network, engine.outbox), "path watch")
+            if self._connect:
+                for work, name in engine.work(receive=self._receive):
+                    tasks.start(work, name)
+                tasks.start(hurry(network, engine.outbox), "path watch")
+            else:
+                engine.upkeep.expire()
             self._parts = _Parts(engine, network, world, tasks)
             self._exit = stack.pop_all()
         return self
@@ -509,6 +523,10 @@ class Client:
         """Return messages that hold all words of `text`, the newest first; the last word may be a beginning."""
         peer = None if conversation is None else _id(conversation)
         return [self._engine.shown(each) for each in self._engine.store.conversations.search(text, limit, peer)]
+
+    def count_messages(self) -> int:
+        """Return how many messages and notices there are in all conversations."""
+        return sum(1 for _ in self._engine.store.conversations.all())
 
     def _check_receiving(self) -> None:
         self._open_parts()

@@ -1,0 +1,292 @@
+"""`ramson contacts`, `ramson requests`, `ramson profile`, `ramson search`: who there is, and what was said.
+
+What only looks reads the account file and needs no network; `--fetch` asks for news first.  What changes something
+waits until our swarm and, where it concerns them, the other side have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from ramson.cli.messages import line
+from ramson.cli.options import (
+    AccountOption,
+    JsonOption,
+    NetworkOption,
+    PassphraseFileOption,
+    read_passphrase,
+    resolve_network,
+)
+from ramson.cli.terminal import following, printable, progress, result, result_json, run
+from ramson.crypto.account import AccountId
+from ramson.errors import RemoteError
+from ramson.messenger import Client, Conversation
+from ramson.messenger.archive import message_fields
+from ramson.messenger.letters import check_name
+from ramson.network import NetworkProfile
+from ramson.protocol.config import Contact
+
+T = TypeVar("T")
+
+FETCH_SECONDS = 60.0
+
+requests_app = typer.Typer(
+    name="requests", help="Look at message requests and decide about them.", no_args_is_help=True
+)
+profile_app = typer.Typer(name="profile", help="Show and change what others see of you.", no_args_is_help=True)
+
+PersonArgument = Annotated[str, typer.Argument(metavar="ID", help="The account id of the person.")]
+FetchOption = Annotated[bool, typer.Option("--fetch", help="Ask the network for news first.")]
+
+
+class NotDone(RemoteError):
+    """A change is in the account file and has not reached the network in the time given."""
+
+
+def contacts(
+    account: AccountOption,
+    *,
+    fetch: FetchOption = False,
+    network: NetworkOption = "mainnet",
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the people you have approved or blocked."""
+    found = _look(account, passphrase_file, network, lambda me: me.contacts(), fetch=fetch)
+    if json:
+        result_json([_contact_fields(contact) for contact in found])
+        return
+    for contact in found:
+        words = [contact.id.hex, printable(contact.nickname or contact.name) or "(no name)"]
+        words += [word for word, told in (("blocked", contact.blocked), ("not approved", not contact.approved)) if told]
+        result("  ".join(words))
+
+
+@requests_app.command("list")
+def list_requests(
+    account: AccountOption,
+    *,
+    fetch: FetchOption = False,
+    network: NetworkOption = "mainnet",
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List people who wrote to you and wait for a decision, with their last message."""
+    found = _look(account, passphrase_file, network, lambda me: me.requests(), fetch=fetch)
+    if json:
+        result_json([_request_fields(request) for request in found])
+        return
+    for request in found:
+        result(f"{request.peer}  {printable(request.name) or '(no name)'}")
+        if request.last is not None:
+            result(f"    {line(request.last)}")
+
+
+@requests_app.command()
+def accept(
+    person: PersonArgument,
+    account: AccountOption,
+    *,
+    network: NetworkOption = "mainnet",
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Accept a request: the person is told, and is a contact from now on."""
+    _decide(account, passphrase_file, network, AccountId.parse(person), Client.accept, json=json)
+
+
+@requests_app.command()
+def decline(
+    person: PersonArgument,
+    account: AccountOption,
+    *,
+    network: NetworkOption = "mainnet",
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Delete a request, or a contact, with all messages, on all your devices; the person is not told."""
+    _decide(account, passphrase_file, network, AccountId.parse(person), Client.decline, json=json)
+
+
+@requests_app.command()
+def block(
+    person: PersonArgument,
+    account: AccountOption,
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Hear the person again.")] = False,
+    network: NetworkOption = "mainnet",
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Drop whatever a person sends, on all your devices; the person is not told."""
+
+    async def change(me: Client, who: AccountId) -> None:
+        await me.block(who, blocked=not undo)
+
+    _decide(account, passphrase_file, network, AccountId.parse(person), change, json=json)
+
+
+@profile_app.command("show")
+def show_profile(
+    account: AccountOption,
+    *,
+    fetch: FetchOption = False,
+    network: NetworkOption = "mainnet",
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print your account id, name and picture."""
+    identity, profile = _look(account, passphrase_file, network, lambda me: (me.account_id, me.profile), fetch=fetch)
+    if json:
+        result_json({"id": identity.hex, "name": profile.name, "picture": profile.picture_url or None})
+        return
+    result(identity.hex)
+    result(printable(profile.name) or "(no name)")
+    if profile.picture_url:
+        result(printable(profile.picture_url))
+
+
+@profile_app.command("set")
+def set_profile(
+    name: Annotated[str, typer.Option("--name", help="The name that others see with your messages.")],
+    account: AccountOption,
+    *,
+    network: NetworkOption = "mainnet",
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change your name on all your devices; others learn it with your next messages."""
+    check_name(name)
+
+    async def change(me: Client) -> None:
+        await me.set_profile(name)
+
+    _change(account, passphrase_file, network, change)
+    if json:
+        result_json({"name": name})
+
+
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Words; the last one may be a beginning.")],
+    account: AccountOption,
+    *,
+    person: Annotated[
+        str | None, typer.Option("--with", metavar="ID", help="Only what was said with this person.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many messages at most.")] = 100,
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find messages that hold all these words, the newest first.  Nothing is asked of the network."""
+    who = None if person is None else AccountId.parse(person)
+    found = _look(
+        account, passphrase_file, None, lambda me: me.search(text, conversation=who, limit=limit), fetch=False
+    )
+    if json:
+        result_json([message_fields(message) for message in found])
+        return
+    for message in found:
+        result(line(message))
+
+
+# Inside
+
+
+def _look(
+    path: Path, passphrase_file: Path | None, network: str | None, what: Callable[[Client], T], *, fetch: bool
+) -> T:
+    profile = resolve_network(network or "mainnet")
+    passphrase = read_passphrase(passphrase_file)
+
+    async def look() -> T:
+        client = Client.open(path, passphrase=passphrase, network=profile, connect=fetch)
+        with progress("Opening the account…") as show:
+            async with client as me:
+                if fetch:
+                    async with following(me.watch_path(), show):
+                        await _in_time(me.synced(), "nothing could be fetched")
+                return what(me)
+
+    return run(look())
+
+
+def _decide(
+    path: Path,
+    passphrase_file: Path | None,
+    network: str,
+    person: AccountId,
+    change: Callable[[Client, AccountId], Awaitable[None]],
+    *,
+    json: bool,
+) -> None:
+    after = _change(path, passphrase_file, network, lambda me: change(me, person), lambda me: me.contact(person))
+    if json:
+        result_json(None if after is None else _contact_fields(after))
+
+
+def _change(
+    path: Path,
+    passphrase_file: Path | None,
+    network: str,
+    change: Callable[[Client], Awaitable[None]],
+    then: Callable[[Client], T] = lambda _me: None,  # type: ignore[assignment, return-value]
+) -> T:
+    profile = resolve_network(network)
+    passphrase = read_passphrase(passphrase_file)
+    return run(_changed(path, passphrase, profile, change, then))
+
+
+async def _changed(
+    path: Path,
+    passphrase: str,
+    profile: NetworkProfile,
+    change: Callable[[Client], Awaitable[None]],
+    then: Callable[[Client], T],
+) -> T:
+    with progress("Opening the account…") as show:
+        async with Client.open(path, passphrase=passphrase, network=profile) as me:
+            async with following(me.watch_path(), show):
+                await _in_time(me.synced(), "what your other devices know could not be fetched")
+                await change(me)
+                show("Telling the network…")
+                await _in_time(_told(me), "the change is kept and goes out the next time")
+            return then(me)
+
+
+async def _told(me: Client) -> None:
+    await me.drain()
+    await me.synced()
+
+
+async def _in_time(work: Awaitable[None], otherwise: str) -> None:
+    try:
+        async with asyncio.timeout(FETCH_SECONDS):
+            await work
+    except TimeoutError:
+        raise NotDone(f"the network did not answer within {FETCH_SECONDS:g} s: {otherwise}") from None
+
+
+def _contact_fields(contact: Contact) -> dict[str, object]:
+    return {
+        "id": contact.id.hex,
+        "name": contact.name,
+        "nickname": contact.nickname,
+        "approved": contact.approved,
+        "approved_me": contact.approved_me,
+        "blocked": contact.blocked,
+        "priority": contact.priority,
+    }
+
+
+def _request_fields(request: Conversation) -> dict[str, object]:
+    return {
+        "id": request.peer.hex,
+        "name": request.name,
+        "unread": request.unread,
+        "last": None if request.last is None else message_fields(request.last),
+    }

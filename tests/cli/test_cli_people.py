@@ -1,0 +1,146 @@
+"""`ramson contacts`, `requests`, `search`, `profile`, `export` and `import` on an account file, without a network."""
+
+import io
+import json
+import random
+import sys
+from dataclasses import replace
+
+import pytest
+
+from ramson.cli import main
+from ramson.crypto.account import AccountKeys
+from ramson.messenger import KeyCost, account
+from ramson.messenger.archive import seal
+from ramson.messenger.client import Client
+from ramson.messenger.intake import Intake
+from ramson.messenger.letters import Letter
+from ramson.messenger.store import Store
+from ramson.protocol import content
+from ramson.protocol.content import Profile, TextMessage
+
+PASSPHRASE, SECRET = "correct horse", "another secret"
+CHEAP = KeyCost(passes=1, memory=13)
+ALICE, BOB, EVE = (AccountKeys.generate(random.Random(number)) for number in (1, 2, 3))
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path, monkeypatch):
+    """Alice's account file: Bob is a contact, Eve has made a request."""
+    for function in (account.create, account.create_from_archive, Client.export_archive):
+        monkeypatch.setitem(function.__kwdefaults__, "cost", CHEAP)
+    path = tmp_path / "alice.ramson"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAMSON_ACCOUNT", str(path))
+    monkeypatch.setenv("RAMSON_PASSPHRASE", PASSPHRASE)
+    monkeypatch.setenv("RAMSON_ARCHIVE_PASSPHRASE", SECRET)
+    Store.create(path, PASSPHRASE, ALICE, name="Alice", now_ms=1, entropy=random.Random(4), cost=CHEAP)
+    store = Store.open(path, PASSPHRASE)
+    letters = []
+    for keys, name, text in ((BOB, "Bob", "the owl flies at noon"), (EVE, "Eve\x1b[2J", "buy owls")):
+        message = TextMessage(text, 1_700_000_000_000, profile=Profile(name))
+        letters.append(Letter(keys.id, keys.id, message, content.encode(message), name))
+    Intake(store).receive(letters, {}, [], [], 1_700_000_000_000)
+    with store.configs.changing():
+        store.configs.contacts.set(replace(store.configs.contact(BOB.id), approved=True))
+    store.close()
+    return path
+
+
+@pytest.fixture
+def ramson(monkeypatch, capsys):
+    def type_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ramson", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+        try:
+            main()
+            code = 0
+        except SystemExit as stopped:
+            code = stopped.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return type_command
+
+
+def fields(answer):
+    code, out, err = answer
+    assert (code, err) == (0, "")
+    return json.loads(out)
+
+
+def test_contacts_are_listed(ramson):
+    assert ramson("contacts") == (0, f"{BOB.id}  Bob\n", "")
+    (contact,) = fields(ramson("contacts", "--json"))
+    assert (contact["id"], contact["name"], contact["approved"], contact["blocked"]) == (BOB.id.hex, "Bob", True, False)
+
+
+def test_requests_are_listed_with_what_was_said_and_names_cannot_touch_the_terminal(ramson):
+    code, out, _ = ramson("requests", "list")
+    assert code == 0
+    assert "buy owls" in out
+    assert "\x1b" not in out
+    (request,) = fields(ramson("requests", "list", "--json"))
+    assert (request["id"], request["unread"], request["last"]["body"]) == (EVE.id.hex, 1, "buy owls")
+
+
+def test_messages_are_found(ramson):
+    found = fields(ramson("search", "owl", "--json"))
+    assert {message["body"] for message in found} == {"the owl flies at noon", "buy owls"}
+    (only,) = fields(ramson("search", "owl", "--with", BOB.id.hex, "--json"))
+    assert only["sender"] == BOB.id.hex
+    assert "the owl flies at noon" in ramson("search", "owl flies")[1]
+    assert ramson("search", "nothing like it") == (0, "", "")
+
+
+def test_the_profile_is_shown(ramson):
+    assert ramson("profile", "show") == (0, f"{ALICE.id}\nAlice\n", "")
+    assert fields(ramson("profile", "show", "--json")) == {"id": ALICE.id.hex, "name": "Alice", "picture": None}
+
+
+def test_a_name_that_is_too_long_is_told_before_the_network_is_asked(ramson):
+    code, out, err = ramson("profile", "set", "--name", "x" * 101)
+    assert (code, out) == (1, "")
+    assert "100 bytes" in err
+
+
+def test_an_archive_makes_the_account_again_elsewhere(ramson, tmp_path):
+    target = tmp_path / "alice.archive"
+    assert ramson("export", target) == (0, f"{target}\n", "")
+    assert target.stat().st_mode & 0o777 == 0o600
+    again = tmp_path / "again.ramson"
+    made = fields(ramson("import", target, "--account", again, "--json"))
+    assert made == {"id": ALICE.id.hex, "created": True, "messages": 2}
+    assert ramson("search", "owl flies", "--account", again)[1] == ramson("search", "owl flies")[1]
+    added = fields(ramson("import", target, "--json"))
+    assert added == {"id": ALICE.id.hex, "created": False, "messages": 0}
+
+
+def test_copies_for_reading(ramson, tmp_path):
+    page, data = tmp_path / "m.html", tmp_path / "m.json"
+    assert ramson("export", page, "--format", "html")[0] == 0
+    assert "the owl flies at noon" in page.read_text()
+    assert fields(ramson("export", data, "--format", "json", "--json"))["format"] == "json"
+    assert json.loads(data.read_text())["account"] == ALICE.id.hex
+
+
+def test_nothing_is_overwritten(ramson, file):
+    before = file.read_bytes()
+    code, _, err = ramson("export", file)
+    assert code == 1
+    assert "already" in err
+    assert file.read_bytes() == before
+
+
+def test_a_wrong_archive_passphrase_and_no_archive_are_told(ramson, tmp_path, monkeypatch, file):
+    store = Store.open(file, PASSPHRASE)
+    archive = tmp_path / "a"
+    archive.write_bytes(seal(store, "something else", entropy=random.Random(9), cost=CHEAP))
+    store.close()
+    assert "passphrase is wrong" in ramson("import", archive)[2]
+    archive.write_bytes(b"junk")
+    assert "not an archive" in ramson("import", archive)[2]
+    assert "cannot be read" in ramson("import", tmp_path / "missing")[2]
+    assert not (tmp_path / "new").exists()
+    assert ramson("import", archive, "--account", tmp_path / "new")[0] == 1
+    assert not (tmp_path / "new").exists()
