@@ -259,6 +259,7 @@ class Conversations:
         """Remove what a conversation had before a moment, and hold the rest."""
         number = self.number(peer)
         self._db.execute("DELETE FROM messages WHERE conversation = ? AND sent_ms < ?", (number, older_than_ms))
+        self._db.execute("DELETE FROM reactions WHERE conversation = ? AND target_ms < ?", (number, older_than_ms))
         self._db.execute("UPDATE messages SET held = 1 WHERE conversation = ?", (number,))
 
     def release(self, peer: AccountId) -> list[Message]:

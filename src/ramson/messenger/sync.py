@@ -91,7 +91,7 @@ class Sync:
 
     async def push(self) -> None:
         """Store what the swarm lacks and delete what that replaces.  Raises RemoteError."""
-        lost, self._missing = self._missing, frozenset()
+        lost = self._missing
         pushes = self._store.configs.pushes(self._now()) + self._store.configs.again(lost)
         for together in _requests(pushes):
             items = [Item(int(kind.namespace), data) for kind, push in together for data in push.messages]
@@ -102,6 +102,7 @@ class Sync:
                 confirmed[kind] = push.seqno, names[: len(push.messages)]
                 del names[: len(push.messages)]
             self._store.configs.confirm(confirmed, self._now())
+        self._missing -= lost
         self._settled.fire()
 
 
