@@ -290,7 +290,7 @@ def expires_by(history: History, key: Key, ops: list[Op]) -> int:
     """Return when the message must have expired everywhere at the latest."""
     raises = [op for op in ops if op.kind in RAISES]
     lowers = [op for op in ops if op.kind in LOWERS]
-    for lower in lowers:
+    for lower in (op for op in lowers if op.evidence(key)):
         if all(op.precedes(lower) for op in raises if op is not lower) and custody(
             history, key.account, lower.evidence(key), lower.end, lambda snapshot: _is_lowered(snapshot, key)
         ):
@@ -309,7 +309,7 @@ def _is_dead(snapshot: Snapshot, key: Key) -> bool:
 
 def _is_lowered(snapshot: Snapshot, key: Key) -> bool:
     state = snapshot.state(key)
-    return state is not None and state[:3] > (0, False, 0)
+    return state is not None and (state.dead or state.version > 0)
 
 
 # ---- reads
@@ -381,7 +381,11 @@ def _check_tokens(history: History, verdict: Verdict, *, converged: bool) -> Non
         return
     for account, token in sorted({(op.account, op.token) for op in changes}):
         last = _last([op for op in changes if op.token == token])
-        if last is None or not custody(history, account, last.said, last.end, _knows(account, token, last)):
+        if (
+            last is None
+            or not last.said
+            or not custody(history, account, last.said, last.end, _knows(account, token, last))
+        ):
             continue
         verdict.claims["token"] += 1
         for node in sorted(history.end.members(account)):

@@ -189,6 +189,16 @@ def test_a_message_that_outlived_its_lowered_expiry():
     assert violations(history(store(), lowered, raised, changes=[known], end=[having(ALIVE)] * 3)) == []
 
 
+def test_nothing_is_claimed_by_a_lowering_that_nobody_reported():
+    unheard = op(Kind.SHORTEN, T + 50_000, value=T + 80_000, by=(), settled=False)
+    reborn = State(1, False, 0, LONG)
+    known = Membership(T + 60_000, dict.fromkeys(range(3), 7), dict.fromkeys(range(5), having(reborn)))
+    assert violations(history(store(), unheard, changes=[known], end=[having(reborn)] * 3)) == []
+    by_one = op(Kind.SHORTEN, T + 50_000, value=T + 80_000, by=(0,), settled=False)
+    left = Membership(T + 60_000, {1: 7, 2: 7}, dict.fromkeys(range(5), having(reborn)))
+    assert violations(history(store(), by_one, changes=[left], swarm={1: 7, 2: 7}, end=[having(reborn)] * 3)) == []
+
+
 # ---- reads
 
 
