@@ -173,7 +173,8 @@ def test_a_guard_that_keeps_naming_nodes_is_at_last_not_believed(routing):
 
 
 def fail(routing, failure, path, **who):
-    """Let a test fail; a silence is followed by a look at the guard, which answers."""
+    """Let a test of a suspect path fail; a silence is followed by a look at the guard, which answers."""
+    routing.waits(path)
     routing.failed(failure, path, **who, test=True)
     if TABLE[failure].silence:
         routing.guard_seen(path.guard.ed25519, good=True, online=True)
@@ -250,14 +251,37 @@ def test_a_suspect_path_is_taken_only_if_there_is_no_other(routing):
     assert {routing.choose() for _ in range(50)} == {first}
 
 
-def test_a_path_that_lets_a_request_wait_is_taken_only_if_there_is_no_other_until_a_reply_comes(routing):
+def test_a_path_that_lets_a_request_wait_is_tested_and_nothing_is_held_against_it(routing):
     first, second = routing.paths
-    routing.waits(first)
-    assert {routing.choose() for _ in range(50)} == {second}
-    assert routing.beside(second, None) == first
-    assert routing.suspects == ()
-    routing.answered(first)
-    assert {routing.choose() for _ in range(50)} == {first, second}
+    for _ in range(5):
+        routing.waits(first)
+        assert routing.suspects == (first,)
+        assert {routing.choose() for _ in range(50)} == {second}
+        routing.answered(first, test=True)
+        assert routing.suspects == ()
+    assert routing.paths == (first, second)
+
+
+def test_a_test_that_is_silent_when_a_reply_has_come_since_it_was_sent_counts_nothing(routing):
+    path = routing.paths[0]
+    for _ in range(5):
+        routing.waits(path)
+        routing.answered(path, test=True)
+        routing.failed(Failure.TEST_UNANSWERED, path, test=True)
+    assert path in routing.paths
+    assert routing.suspects == routing.doubtful_guards == ()
+
+
+def test_a_request_that_fails_after_it_had_to_wait_counts_and_so_does_each_test(routing):
+    path = routing.paths[0]
+    routing.waits(path)
+    fail(routing, Failure.TEST_UNANSWERED, path)
+    for _ in range(3):
+        routing.failed(Failure.OVERTAKEN, path)
+        look(routing, path, good=True, online=True)
+    assert path in routing.paths
+    fail(routing, Failure.TEST_UNANSWERED, path)
+    assert path not in routing.paths
 
 
 def test_a_path_is_tested_once_its_guard_was_seen_until_a_reply_comes(routing):

@@ -27,7 +27,7 @@ from ramson.network.errors import TooManyRequests
 from ramson.network.failures import TABLE, Failure, HopError
 from ramson.network.paths import Path
 from ramson.network.routing import Routing
-from ramson.network.trace import RequestAnswered, RequestOvertaken, RequestSent, Trace
+from ramson.network.trace import RequestAnswered, RequestOvertaken, RequestSent, RequestWaits, Trace
 from ramson.protocol import onion
 from ramson.world import Clock, NetError, Stage, World
 
@@ -106,6 +106,11 @@ class Attempts:
         self._trace(RequestSent(attempt.number, path, errand.shown, errand.what, repeats))
         attempt.task = self._spawn(self._run(attempt, errand, sealed, read), "onion request")
         return attempt
+
+    def waits(self, attempt: Attempt[Any]) -> None:
+        """Take note that an attempt has been silent for long."""
+        self._routing.waits(attempt.path)
+        self._trace(RequestWaits(attempt.number, attempt.path, self._elapsed_ms(attempt)))
 
     def unanswered(self, attempt: Attempt[Any]) -> None:
         """Hold the silence of a test that still runs against its path."""

@@ -5,11 +5,12 @@ each time: its hops see nothing they would not see in the course of any day.  On
 the other, which would find the dead one sooner: then the other path's last hop, together with the node it asks for,
 would know both paths for one client's.  What follows from a test is `routing`'s to say.
 
-Theory of operation.  A path is suspect after a failure or a silence.  While its guard is in doubt, `guard_watch` looks
-at that first; then the path is tested here, one test after the other, until a reply has come by it (of a test,
-late ones too, or of any other request) or until it has failed three times and its nodes were replaced, and then the
-same with the new ones.  The first failure takes three seconds and each test four, so no path that brings its
-replies within ten is given up for being slow.  Spec: bootstrap-and-paths.md §2.5.
+Theory of operation.  A path is suspect after a failure, and while a request by it has to wait for long.  If its guard
+is in doubt, `guard_watch` looks at that first; then the path is tested here, one test after the other, until a reply
+has come by it (of a test, late ones too, or of any other request) or until it has failed three times and its nodes
+were replaced, and then the same with the new ones.  A request is silent for three seconds before that begins and each
+test for four, and what requests do meanwhile counts once, so no path that brings its replies within ten seconds is
+given up for being slow.  Spec: bootstrap-and-paths.md §2.5.
 """
 
 from __future__ import annotations

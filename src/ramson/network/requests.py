@@ -157,7 +157,7 @@ class OnionRequests:
         (first,) = tries
         await asyncio.wait([first.task], timeout=SECOND_WAY_AFTER)
         if not first.task.done():
-            self._routing.waits(first.path)
+            self._attempts.waits(first)
         while not first.task.done() and len(tries) == 1 and errand.repeatable and left > 1:
             if (other := self._routing.beside(first.path, errand.node)) is not None:
                 tries.append(self._attempts.begin(other, errand, read, repeats=first.number))

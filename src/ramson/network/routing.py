@@ -23,9 +23,9 @@ path was renewed so twice already, it is dropped and its guard forgotten.
     silence while nobody        doubtful    -                       -
       else answered either
 
-A path that failed or fell silent is *suspect* until a reply comes through it: requests go by another while there is
-one, and it is tested (`path_watch`).  Silences of one time count once, so a path is given up for silence only
-after one silence and two tests have gone unanswered one after the other.
+A path that failed or lets a request wait is *suspect* until a reply comes through it: requests go by another while
+there is one, and it is tested (`path_watch`).  All requests that fail meanwhile count once, so a path is given up
+only after one request and two tests, or three tests, have failed one after the other.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ class _Standing:
     `patches` counts since the last reply, `renewals` since the last list.  The path is
 
     - `working` if its guard answered when last heard of
-    - `suspect` if nothing came through it since something failed
+    - `suspect` if nothing came through it since something failed or had to wait long; `charged` if that failure counted
     - `doubtful` after a silence, until its guard has been looked at; `silence` is then what the path itself is
       charged with, and `accused` are the nodes behind the guard that may have been silent
-    - `quiet` if a request by it waits for a reply longer than usual, and none came since
     - `ambiguous` if its last failure was a silence that may also have been the destination's
     """
 
@@ -74,8 +73,8 @@ class _Standing:
     renewals: int = 0
     working: bool = True
     suspect: bool = False
+    charged: bool = False
     doubtful: bool = False
-    quiet: bool = False
     ambiguous: bool = False
     silence: Failure | None = None
     accused: dict[bytes, None] = field(default_factory=dict)
@@ -200,6 +199,7 @@ class Routing:
                 self._settle(standing)
             else:
                 standing.silence = None
+                standing.charged &= online
                 standing.accused.clear()
                 if online:
                     self._fail(standing, renewable=False)
@@ -209,7 +209,7 @@ class Routing:
         silence, accused = standing.silence, list(standing.accused)
         standing.silence = None
         standing.accused.clear()
-        standing.working, standing.doubtful, standing.quiet = True, False, False
+        standing.working, standing.doubtful = True, False
         if silence is not None:
             standing.ambiguous = TABLE[silence].blame_destination
             self._fail(standing, renewable=TABLE[silence].blame_path)
@@ -276,8 +276,7 @@ class Routing:
         """
         fit = [standing for standing in self._standings if avoid is None or not standing.path.holds(avoid)]
         others = [each for each in fit if after is None or each.path.guard.ed25519 != after.guard.ed25519]
-        sound = [each for each in others if each.sound] or [each for each in fit if each.sound]
-        for among in ([each for each in sound if not each.quiet], sound, others):
+        for among in ([each for each in others if each.sound], [each for each in fit if each.sound], others):
             if among:
                 return self._entropy.choice(among).path
         return self._spare(avoid, self._standings if not fit else self._sound) or (fit[0].path if fit else None)
@@ -345,6 +344,7 @@ class Routing:
         standing.path = Path(before.guard, *drawn)
         standing.failures = standing.patches = 0
         standing.renewals += 1
+        standing.charged = False
         self._trace(PathPatched(before, standing.path))
 
     def _drop_path(self, standing: _Standing, why: str, *, keep_guard: bool = False) -> None:
@@ -356,10 +356,10 @@ class Routing:
     # Outcomes.
 
     def waits(self, path: Path) -> None:
-        """Take note that a request waits long for its reply: until one comes others are preferred to this path."""
+        """Take note that a request waits long for its reply: the path is suspect, but nothing counts against it yet."""
         standing = self._standing_of(path)
-        if standing is not None:
-            standing.quiet = True
+        if standing is not None and standing.path.same_nodes(path):
+            standing.suspect = True
 
     def answered(self, path: Path, *, test: bool = False) -> None:
         """Take note of a reply that decrypted: the path carried a request to its destination and back.
@@ -380,7 +380,7 @@ class Routing:
                     standing.accused.pop(hop.ed25519, None)
                 forgive = False
             self._settle(standing)
-            standing.suspect = standing.ambiguous = False
+            standing.suspect = standing.charged = standing.ambiguous = False
             standing.patches = 0
             if forgive:
                 standing.failures = max(0, standing.failures - 1)
@@ -401,19 +401,22 @@ class Routing:
         """Apply the failure table.  `destination` and `named` (the node a hop called missing) are Ed25519 keys.
 
         Without `online`, when nobody at all answered meanwhile, a silence is a reason to look and to test only.  What
-        fails by a path that is suspect already says nothing new, as it may have been on its way before, unless it
-        is a `test`.
+        fails by a path that is suspect for another failure says nothing new, as it may have been on its way before,
+        unless it is a `test`.
         """
         treatment = TABLE[failure]
         standing = self._standing_of(path)
         own = standing is not None and standing.path.same_nodes(path)
-        told = standing is not None and own and standing.suspect and not test
+        if standing is not None and own and test and treatment.silence and not standing.suspect:
+            return  # a reply has come by this path since the test was sent
+        told = standing is not None and own and standing.charged and not test
         blamed = [hop.ed25519 for hop in path.hops[1:]] if treatment.blame_path and not told else []
         if treatment.blame_destination and destination is not None:
             blamed.append(destination)
         if treatment.silence:
             if standing is not None:
                 charged = online and not told and (own or not treatment.blame_path)
+                standing.charged |= charged and own and not test
                 self._doubt(standing, failure, charged=charged, accused=blamed if online else ())
             return
         if standing is not None:
@@ -421,6 +424,7 @@ class Routing:
         if treatment.drop_named:
             self._missing_node(path, named, destination)
         if treatment.blame_path and standing is not None and own and not told:
+            standing.charged |= not test
             self._fail(standing)
         for node in blamed:
             self.blame_node(node)

@@ -102,6 +102,15 @@ class RequestSent:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestWaits:
+    """Request `number` has no reply after `elapsed_ms`, which is longer than usual."""
+
+    number: int
+    path: Path
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOvertaken:
     """Request `number` was silent for `elapsed_ms`; its repetition `by` got the answer.  Its own reply may yet come."""
 
@@ -140,6 +149,7 @@ Event = (
     | NodeDropped
     | PathTested
     | RequestSent
+    | RequestWaits
     | RequestOvertaken
     | RequestAnswered
 )
