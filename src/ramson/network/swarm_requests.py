@@ -61,6 +61,23 @@ class SwarmRequests:
         member is asked; with `in_order` what is asked is done in order, until something fails.  Raises RequestFailed,
         ClockSkew, NotAuthorised, SwarmUnavailable, NoPath.
         """
+        if only is None:
+            outcome = await self._ask_members(account, make, read, in_order=in_order)
+        else:
+            outcome = await self._ask_member(account, only, make(only), make, read, in_order=in_order)
+        if isinstance(outcome, RamsonError):
+            raise outcome
+        return outcome
+
+    async def _ask_members(
+        self,
+        account: bytes,
+        make: Callable[[NodeRecord], Sequence[R]],
+        read: Callable[[Answer, Sequence[R]], T],
+        *,
+        in_order: bool,
+    ) -> T | RamsonError:
+        """Ask members until one answers well, none may be asked any more, or enough were; errors are returned."""
         tried: dict[bytes, None] = {}
         asking: list[asyncio.Task[T | RamsonError]] = []
         outcome: T | RamsonError = SwarmUnavailable("No other node keeps this mailbox")
@@ -68,7 +85,7 @@ class SwarmRequests:
             while True:
                 patience = None
                 try:
-                    member = await self._next(account, tried, only)
+                    member = await self._next(account, tried)
                 except NetworkError as error:
                     member, outcome = None, outcome if tried else error
                 if member is not None:
@@ -76,7 +93,7 @@ class SwarmRequests:
                     sent = make(member)
                     one = self._ask_member(account, member, sent, make, read, in_order=in_order)
                     asking.append(group.create_task(one, name="swarm member"))
-                    patience = NEXT_MEMBER_AFTER if only is None and all(map(is_repeatable, sent)) else None
+                    patience = NEXT_MEMBER_AFTER if all(map(is_repeatable, sent)) else None
                 if not asking:
                     break
                 await asyncio.wait(asking, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -88,8 +105,6 @@ class SwarmRequests:
                         break
             for task in asking:
                 task.cancel()
-        if isinstance(outcome, RamsonError):
-            raise outcome
         return outcome
 
     async def _ask_member(
@@ -116,10 +131,8 @@ class SwarmRequests:
             sent = make(member)
         raise AssertionError("the second attempt returns")
 
-    async def _next(self, account: bytes, tried: Collection[bytes], only: NodeRecord | None) -> NodeRecord | None:
+    async def _next(self, account: bytes, tried: Collection[bytes]) -> NodeRecord | None:
         """Choose the next member to ask; None when enough were.  Raises NetworkError."""
-        if only is not None:
-            return None if tried else only
         if len(tried) == MEMBERS_TRIED:
             return None
         members = await self._swarms.members(account)
