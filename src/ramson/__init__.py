@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ramson._version import __version__
 
 if TYPE_CHECKING:
+    from ramson.bot import Bot, Router, filters
     from ramson.crypto.account import AccountId
     from ramson.errors import LocalError, ParseError, RamsonError, RemoteError
     from ramson.messenger import Client, Message, Receipt, State
@@ -27,6 +28,7 @@ __all__ = [
     "MAINNET",
     "TESTNET",
     "AccountId",
+    "Bot",
     "Client",
     "Light",
     "LocalError",
@@ -37,11 +39,14 @@ __all__ = [
     "RamsonError",
     "Receipt",
     "RemoteError",
+    "Router",
     "State",
     "__version__",
+    "filters",
 ]
 
 _HOMES = {
+    "ramson.bot": ("Bot", "Router", "filters"),
     "ramson.crypto.account": ("AccountId",),
     "ramson.errors": ("LocalError", "ParseError", "RamsonError", "RemoteError"),
     "ramson.messenger": ("Client", "Message", "Receipt", "State"),

@@ -1,0 +1,161 @@
+"""The bot: an account file, handlers, and the ways to run them.
+
+    bot = Bot("echo.ramson", name="Echo")
+
+    @bot.on(f.text)
+    async def echo(message: Message) -> str:
+        return message.body
+
+    if __name__ == "__main__":
+        bot.run()
+
+`run` is for a script; `async with bot` for a program that does other things as well.  How work is done is told in
+`serving`.  Spec: SDK.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from ramson.bot.account_secret import read_passphrase
+from ramson.bot.filters import Filter, everything
+from ramson.bot.router import Router
+from ramson.bot.serving import ErrorFunction, Left, Serving
+from ramson.crypto.account import AccountId
+from ramson.errors import LocalError
+from ramson.messenger import Client, NotOpen, Receipt
+from ramson.network import MAINNET, NetworkProfile
+from ramson.world import World
+
+E = TypeVar("E", bound=ErrorFunction)
+
+
+class Bot(Router):
+    """Handlers with an account.
+
+    `path` is the encrypted account file, made when it is missing; its passphrase comes from `passphrase_file`, from the
+    variable RAMSON_PASSPHRASE, or is asked for.  `name` is the display name; empty: as it is in the file.  At
+    most `workers` messages are handled at a time, those of one conversation one after the other.  A stop waits at
+    most `grace` seconds for handlers that run.  Whoever writes what a handler is for is accepted before it is
+    called, so that it can react; without `accepts` only a reply does that.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str = "",
+        passphrase_file: str | os.PathLike[str] | None = None,
+        network: NetworkProfile = MAINNET,
+        world: World | None = None,
+        workers: int = 8,
+        grace: float = 10.0,
+        accepts: bool = True,
+        only: Filter = everything,
+    ) -> None:
+        if workers < 1:
+            raise LocalError("a bot without workers does nothing", remedy="Take workers=1 or more.")
+        super().__init__(only)
+        self.path = Path(path)
+        self.name = name
+        self.network = network
+        self.accepts = accepts
+        self.passphrase_file = None if passphrase_file is None else Path(passphrase_file)
+        self._world = world
+        self._workers = workers
+        self._grace = grace
+        self._on_error: ErrorFunction | None = None
+        self._client: Client | None = None
+        self._open: AbstractAsyncContextManager[Bot] | None = None
+        self._stopped = asyncio.Event()
+
+    def on_error(self, function: E) -> E:
+        """Declare `async def function(error, message)` to be told when a handler or job (message None) fails.
+
+        A text that it returns is sent as a reply.  Without one, the kind of error and its place are logged.
+        """
+        self._on_error = function
+        return function
+
+    @property
+    def client(self) -> Client:
+        """The open account; all that can be done with it can be done with this.  Raises NotOpen."""
+        if self._client is None:
+            raise NotOpen("this bot is not running", remedy="Use it inside `async with`, or from a handler.")
+        return self._client
+
+    @property
+    def account_id(self) -> AccountId:
+        """The id others write to.  Raises NotOpen."""
+        return self.client.account_id
+
+    async def send(self, to: AccountId | str, text: str, *, wait: bool = True) -> Receipt:
+        """Send a text, as Client.send does."""
+        return await self.client.send(to, text, wait=wait)
+
+    def stop(self) -> None:
+        """Let `serve` end, in good order."""
+        self._stopped.set()
+
+    async def stopped(self) -> None:
+        """Wait until `stop` is called."""
+        await self._stopped.wait()
+
+    async def serve(self) -> None:
+        """Open the account and work until `stop` is called."""
+        async with self:
+            await self.stopped()
+
+    async def __aenter__(self) -> Self:
+        self._open = self.serving_with(self.make_client())
+        await self._open.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def serving_with(self, client: Client) -> AsyncIterator[Bot]:
+        """Work with this client, which is not entered yet, instead of that of the bot's file: for tests."""
+        if self._client is not None:
+            raise LocalError("this bot is running already")
+        self._stopped = asyncio.Event()
+        with suppress(Left):
+            async with client:
+                self._client = client
+                try:
+                    if self.name and client.name != self.name:
+                        await client.set_profile(self.name)
+                    serving = Serving(self, client, self._on_error, workers=self._workers, grace=self._grace)
+                    async with serving.work():
+                        yield self
+                finally:
+                    self._client = None
+                raise Left
+
+    def make_client(self, *, connect: bool = True) -> Client:
+        """Prepare to open the account file, or to make it.  Raises LocalError if there is no passphrase."""
+        new = not self.path.exists()
+        passphrase = read_passphrase(self.passphrase_file, new=new)
+        if new:
+            return Client.create(
+                self.path, passphrase=passphrase, network=self.network, world=self._world, name=self.name
+            )
+        return Client.open(self.path, passphrase=passphrase, network=self.network, world=self._world, connect=connect)
+
+    def run(self, arguments: Sequence[str] | None = None) -> None:
+        """Do what the command line says: `serve` (if it says nothing), `init`, `id` or `qr`; see `--help`.  Exits."""
+        command: Callable[[Bot, Sequence[str] | None], None]
+        from ramson.bot.command_line import main as command  # noqa: PLC0415 - only scripts need it
+
+        command(self, arguments)
