@@ -166,9 +166,9 @@ def set_profile(
     async def change(me: Client) -> None:
         await me.set_profile(name)
 
-    _change(account, passphrase_file, network, change)
+    kept = _change(account, passphrase_file, network, change, lambda me: me.name)
     if json:
-        result_json({"name": name})
+        result_json({"name": kept})
 
 
 def search(
@@ -234,7 +234,7 @@ def _change(
     passphrase_file: Path | None,
     network: str,
     change: Callable[[Client], Awaitable[None]],
-    then: Callable[[Client], T] = lambda _me: None,  # type: ignore[assignment, return-value]
+    then: Callable[[Client], T],
 ) -> T:
     profile = resolve_network(network)
     passphrase = read_passphrase(passphrase_file)

@@ -23,7 +23,6 @@ _COLUMNS: Final = (
     " m.expires_ms, c.last_read_ms"
 )
 _FROM: Final = "messages m JOIN conversations c ON c.id = m.conversation"
-_TEXT_KINDS: Final = "('text')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +293,7 @@ class Conversations:
 
     def undelivered(self, in_hand: Collection[int]) -> Message | None:
         """Return the message a consumer should get next, leaving out those others have in hand."""
-        where = f"m.delivered = 0 AND m.held = 0 AND m.kind IN {_TEXT_KINDS} ORDER BY m.sent_ms, m.id LIMIT ?"
+        where = "m.delivered = 0 AND m.held = 0 AND m.kind = 'text' ORDER BY m.sent_ms, m.id LIMIT ?"
         return next((found for found in self.select(where, (len(in_hand) + 1,)) if found.id not in in_hand), None)
 
     def history(self, peer: AccountId, limit: int, before_ms: int | None = None) -> list[Message]:
