@@ -20,10 +20,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ramson.bot.account_secret import read_passphrase
 from ramson.errors import LocalError, RamsonError
+from ramson.messenger import account
 from ramson.messenger.vault import check_absent
 from ramson.network import MAINNET, TESTNET, NetworkProfile
 from ramson.protocol import network_file
+from ramson.world import real
 
 if TYPE_CHECKING:
     from ramson.bot.bot import Bot
@@ -80,10 +83,11 @@ async def _serve(bot: Bot) -> None:
 
 async def _init(bot: Bot) -> None:
     check_absent(bot.path)
-    async with bot.make_client() as client:
-        _print(str(client.account_id))
-        sys.stderr.write("The recovery phrase is the account: write it down, and tell it to nobody:\n")
-        _print(client.phrase)
+    passphrase = read_passphrase(bot.passphrase_file, new=True)
+    keys = await account.create(bot.path, passphrase, world=real.world(), name=bot.name)
+    _print(str(keys.id))
+    sys.stderr.write("The recovery phrase is the account: write it down, and tell it to nobody:\n")
+    _print(account.phrase_of_keys(keys))
 
 
 async def _id(bot: Bot) -> None:
