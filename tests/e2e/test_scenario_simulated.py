@@ -1,6 +1,8 @@
 """The scenario in virtual time: one seed gives one log, and every seed delivers every message once."""
 
 import asyncio
+import gc
+import logging
 import os
 import shutil
 import subprocess
@@ -84,6 +86,17 @@ def directory(tmp_path):
         return
     with tempfile.TemporaryDirectory(dir=memory) as name:
         yield Path(name)
+
+
+@pytest.fixture(autouse=True)
+def _quick():
+    """Collect garbage seldom and log nothing: both would take a good part of the time."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 50)
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+    gc.set_threshold(*threshold)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
