@@ -1,6 +1,6 @@
 """Forty nodes, everything at once: whatever the seed, nodes keep their promises.
 
-`make test` runs 60 seeds, `make soak` 200; RAMSON_SEED=17 runs one alone.  See docs/proofs.md.
+`make test` runs 30 seeds, `make soak` 200; RAMSON_SEED=17 runs one alone.  See docs/proofs.md.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from storm import PLANNED, Storm
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(600)]
 
-SEEDS = 200 if os.environ.get("RAMSON_SOAK") else 60
+SEEDS = 200 if os.environ.get("RAMSON_SOAK") else 30
 CHUNKS = 10
 ONE = os.environ.get("RAMSON_SEED")
 LEAST = {"present": 12, "deleted": 1, "expired": 5, "served": 30, "token read": 1, "swarms compared": 3}
