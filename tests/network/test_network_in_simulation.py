@@ -10,7 +10,7 @@ import pytest
 
 from ramson.crypto.account import AccountKeys
 from ramson.errors import LocalError
-from ramson.network import Light, MemoryCache, NetworkError, NetworkProfile, NoPath, NotRunning, SeedUrl
+from ramson.network import Closed, Light, MemoryCache, NetworkError, NetworkProfile, NoPath, NotRunning, SeedUrl
 from ramson.network.cache import decode
 from ramson.network.paths import subnets
 from ramson.network.trace import (
@@ -463,6 +463,43 @@ def test_outside_async_with_it_says_so(fake):
             await network.swarm(KEYS.id)
 
     fake.sim.run(main())
+
+
+def test_whoever_waits_for_an_answer_when_it_is_closed_is_told_so(fake):
+    async def main():
+        async with fake.client() as network:
+            await green(network)
+            for each in fake.nodes:
+                each.silent = True
+            waiting = asyncio.create_task(network.request(fake.nodes[29].record, [Info()]))
+            await asyncio.sleep(1)
+        with pytest.raises(Closed):
+            await waiting
+
+    fake.sim.run(main())
+
+
+@pytest.mark.parametrize("moment", range(40))
+def test_it_can_be_closed_at_any_moment(make_fake, moment):
+    fake = make_fake(seed=moment)
+
+    async def main():
+        async with fake.client() as network:
+            for path in (await green(network)).paths:
+                fake.by_key[path.middle.ed25519].silent = True
+
+            async def busy():
+                with contextlib.suppress(NetworkError):
+                    await network.store(KEYS.id, b"hello", ttl_ms=DAY)
+
+            tasks = [asyncio.create_task(busy()) for _ in range(3)]
+            await asyncio.sleep(0.35 * moment)
+            for _ in range(moment % 4):
+                await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        return [task.get_name() for task in asyncio.all_tasks() if task.get_name() in {"onion request", "path test"}]
+
+    assert fake.sim.run(main()) == []
 
 
 def test_the_callers_own_error_comes_out_as_it_is(fake):

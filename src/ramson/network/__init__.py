@@ -6,6 +6,7 @@
 from ramson.network.cache import Cache, FileCache, MemoryCache
 from ramson.network.errors import (
     ClockSkew,
+    Closed,
     NetworkError,
     NoPath,
     NoSeeds,
@@ -30,6 +31,7 @@ __all__ = [
     "Cache",
     "CannotStore",
     "ClockSkew",
+    "Closed",
     "DeleteReceipt",
     "Event",
     "ExpireReceipt",

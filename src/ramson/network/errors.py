@@ -28,6 +28,13 @@ class NoPath(NetworkError):
         super().__init__(message, remedy="Wait a moment; if it stays so, try another network, a VPN or a bridge.")
 
 
+class Closed(NetworkError):
+    """The network was closed while it was asked something."""
+
+    def __init__(self) -> None:
+        super().__init__("the network was closed", remedy="Ask again when it is open.")
+
+
 class RequestFailed(NetworkError):
     """An onion request failed; `failure` says how, `status` is the peer's code if it gave one."""
 

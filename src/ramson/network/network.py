@@ -27,7 +27,7 @@ from ramson.network.cache import Cache, Snapshot
 from ramson.network.clock import ClockOffset
 from ramson.network.directory import Directory
 from ramson.network.entry import Entry
-from ramson.network.errors import NoPath, NotRunning
+from ramson.network.errors import Closed, NoPath, NotRunning
 from ramson.network.guard_watch import GuardWatch
 from ramson.network.mailbox import Item, Mailbox
 from ramson.network.path_watch import PathWatch
@@ -70,6 +70,7 @@ class Network:
         self._board = StatusBoard()
         self._trouble = ""
         self._tasks: asyncio.TaskGroup | None = None
+        self._closing = False
         self._running: dict[asyncio.Task[Any], None] = {}
         self._changed = asyncio.Event()
         self._unsaved = asyncio.Event()
@@ -107,7 +108,7 @@ class Network:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        tasks, self._tasks = self._tasks, None
+        tasks, self._closing = self._tasks, True
         if tasks is None:
             return
         for task in list(self._running):
@@ -118,16 +119,19 @@ class Network:
             cancelled = isinstance(error, asyncio.CancelledError)
             await tasks.__aexit__(*(kind, error, traceback) if cancelled else (None, None, None))
         finally:
+            self._tasks = None
             await self._save()
             await self._disk.close()
 
     def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Start a task that ends when the network does, at the latest."""
+        """Start a task that ends when the network does, at the latest.  Raises Closed."""
         if self._tasks is None:
             work.close()
-            self._check_running()
-            raise AssertionError
+            raise Closed
         task = self._tasks.create_task(work, name=name)
+        if self._closing:
+            # One of our own tasks, about to be cancelled itself, got so far as to ask for another.
+            task.cancel()
         self._running[task] = None
         task.add_done_callback(lambda done: self._running.pop(done, None))
         return task
@@ -262,7 +266,7 @@ class Network:
     # Inside.
 
     def _check_running(self) -> None:
-        if self._tasks is None:
+        if self._tasks is None or self._closing:
             raise NotRunning("the network is not running", remedy="Use it inside `async with`.")
 
     async def _way_in(self) -> None:

@@ -89,7 +89,7 @@ class PathWatch:
             self._attempts.unanswered(attempt)
             self._trace(PathTested(path, good=False))
             return
-        good = isinstance(attempt.task.result(), Opened)
+        good = not attempt.task.cancelled() and isinstance(attempt.task.result(), Opened)
         self._trace(PathTested(path, good))
         if not good:  # a guard that is busy for a moment must not use up its path's chances in that moment
             await asyncio.sleep(TEST_TIMEOUT)

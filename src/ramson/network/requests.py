@@ -22,7 +22,7 @@ from ramson.errors import ParseError
 from ramson.network import failures
 from ramson.network.attempts import Attempt, Attempts, Errand, Opened, Reader
 from ramson.network.clock import ClockOffset
-from ramson.network.errors import ClockSkew, NotAuthorised, RequestFailed, TooManyRequests
+from ramson.network.errors import ClockSkew, Closed, NotAuthorised, RequestFailed, TooManyRequests
 from ramson.network.failures import TABLE, Failure, HopError, Retry
 from ramson.network.paths import Path
 from ramson.network.routing import Routing
@@ -87,7 +87,7 @@ class OnionRequests:
         With `in_order` they are done one after the other, until one fails; its result is then the last.  It goes by
         another path than `apart` if there is one.
         A node has failed if its answer makes no sense, or if `read` raises ParseError.
-        Raises RequestFailed (also for that), NoPath, TooManyRequests, and what else `read` raises.
+        Raises RequestFailed (also for that), NoPath, Closed, TooManyRequests, and what else `read` raises.
         """
         if not 0 < len(requests) <= MAX_BATCH:
             raise TooManyRequests(f"a batch has 1 to {MAX_BATCH} requests, not {len(requests)}", remedy="Send several.")
@@ -168,9 +168,11 @@ class OnionRequests:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for attempt in [each for task, each in waiting.items() if task.done()]:
                 del waiting[attempt.task]
+                if attempt.task.cancelled():
+                    raise Closed
                 outcome = attempt.task.result()
                 if isinstance(outcome, Opened):
-                    if first.task in waiting:
+                    if first.task in waiting and not first.task.done():
                         self._attempts.overtaken(first, attempt)
                     return outcome
                 failure = RequestFailed(outcome.failure) if isinstance(outcome, HopError) else outcome
