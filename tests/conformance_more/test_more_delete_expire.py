@@ -136,12 +136,12 @@ def test_delete_all_in_an_order(net, a, alice):
 @pytest.mark.parametrize("method", ["delete_all", "delete_before", "expire_all"])
 def test_null_namespace_is_zero(a, alice, method):
     """storage-rpc §2: null = absent."""
+    hs, other = fill(a, alice, 1), fill(a, alice, 1, ns=5)
     p = {
         "delete_all": alice.delete_all(),
         "delete_before": alice.delete_before(now()),
         "expire_all": alice.expire_all(now() + HOUR),
     }[method]
-    hs, other = fill(a, alice, 1), fill(a, alice, 1, ns=5)
     r = a.ok(method, {**p, "namespace": None})
     assert r["swarm"][a.ed]["updated" if method == "expire_all" else "deleted"] == hs
     assert hashes(a, alice, ns=5) == other
