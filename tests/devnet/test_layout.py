@@ -19,7 +19,7 @@ def ports():
 @given(nodes=st.integers(1, layout.MAX_NODES), data=st.data())
 def test_nodes_are_dealt_evenly_and_each_has_a_subnet_of_its_own(nodes, data):
     swarms = data.draw(st.integers(1, nodes))
-    plan = layout.plain(nodes, swarms, block=77, free_port=ports())
+    plan = layout.plain(nodes, swarms, block="127.77", free_port=ports())
     sizes = [len(list(group)) for _, group in itertools.groupby(place.swarm_id for place in plan.places)]
     assert len(plan.places) == nodes
     assert len(sizes) == swarms
@@ -41,11 +41,11 @@ def test_without_aliases_all_share_one_address_on_distinct_ports():
 @pytest.mark.parametrize(("nodes", "swarms"), [(0, 1), (layout.MAX_NODES + 1, 1), (3, 4), (3, 0)])
 def test_impossible_networks_are_refused(nodes, swarms):
     with pytest.raises(LocalError):
-        layout.plain(nodes, swarms, block=77, free_port=ports())
+        layout.plain(nodes, swarms, block="127.77", free_port=ports())
 
 
 def test_the_conformance_shape():
-    plan = layout.conformance(block=77, free_port=ports())
+    plan = layout.conformance(block="127.77", free_port=ports())
     swarms = {}
     for place in plan.places:
         swarms.setdefault(place.swarm_id, []).append(place.state)

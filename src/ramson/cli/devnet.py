@@ -41,6 +41,13 @@ def devnet(
         bool,
         typer.Option("--in-process", help="All nodes in this one process, for machines with little memory."),
     ] = False,
+    block: Annotated[
+        str | None,
+        typer.Option(
+            "--block",
+            help="First two bytes of the nodes' addresses, such as 198.18, in a network namespace that has them.",
+        ),
+    ] = None,
 ) -> None:
     """Start a network of real nodes on this machine, write DIR/network.json, and stay up until Ctrl-C."""
     run(
@@ -53,6 +60,7 @@ def devnet(
                 conformance=conformance,
                 file_server=file_server,
                 in_process=in_process,
+                block=block,
             )
         )
     )

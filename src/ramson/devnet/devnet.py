@@ -52,7 +52,8 @@ class Devnet:
     """One test network; an async context manager that starts it and, at the end, stops all of it.
 
     `nodes` dealt over `swarms`, or the shape of the conformance suite.  An existing directory is used again: its
-    keys and databases stay, its addresses are drawn anew.  With `file_server` it has one, called `files`.
+    keys and databases stay, its addresses are drawn anew.  With `file_server` it has one, called `files`.  `block` (the
+    first two bytes, such as `198.18`) puts it on addresses of a network namespace instead of the loopback's.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Devnet:
         conformance: bool = False,
         file_server: bool = False,
         in_process: bool = False,
+        block: str | None = None,
     ) -> None:
+        self._block = block
         self._world = world
         self.directory = directory
         self._shape = (nodes, swarms, conformance)
@@ -157,7 +160,7 @@ class Devnet:
 
     async def _plan(self) -> Layout:
         nodes, swarms, conformance = self._shape
-        block = await self._free_block()
+        block = self._block or await self._free_block()
         ports: list[int] = []
         if block is None:
             for _ in range(2 * nodes + 2):
@@ -168,12 +171,12 @@ class Devnet:
             return layout.conformance(block=block, free_port=ports.pop)
         return layout.plain(nodes, swarms, block=block, free_port=ports.pop)
 
-    async def _free_block(self) -> int | None:
+    async def _free_block(self) -> str | None:
         """Reserve addresses 127.x no other network of this machine uses; None where only 127.0.0.1 exists."""
         for block in self._world.entropy.sample(BLOCKS, len(BLOCKS)):
             with contextlib.suppress(CannotListen):
                 self._reserved.append(await self._hold(Endpoint(f"127.{block}.255.254", HTTPS_PORT)))
-                return block
+                return f"127.{block}"
         return None
 
     async def _hold(self, endpoint: Endpoint) -> Listener:

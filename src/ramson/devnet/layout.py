@@ -1,8 +1,9 @@
 """Where the nodes of a test network stand: addresses, ports, swarms and states.  Pure: nothing is started here.
 
 Where the machine answers on every 127.x.y.z (Linux does), each node gets an address in a /24 of its own and the
-ports of the public network, so that path diversity is the real thing.  Elsewhere all share 127.0.0.1 on
-distinct ports, and the network file drops the diversity rule.
+ports of the public network, so that path diversity is the real thing.  The same goes for any other block of 2^16
+addresses that somebody gave the machine.  Elsewhere all share 127.0.0.1 on distinct ports, and the network file drops
+the diversity rule.
 """
 
 from __future__ import annotations
@@ -53,24 +54,24 @@ def swarm_ids(count: int) -> list[int]:
     return [RING // count * i + 0x1000 for i in range(count)]
 
 
-def _addresses(block: int | None, free_port: Callable[[], int]) -> Callable[[int], tuple[str, int, int]]:
+def _addresses(block: str | None, free_port: Callable[[], int]) -> Callable[[int], tuple[str, int, int]]:
     if block is None:
         return lambda _i: ("127.0.0.1", free_port(), free_port())
-    return lambda i: (f"127.{block}.{i + 1}.1", HTTPS_PORT, OMQ_PORT)
+    return lambda i: (f"{block}.{i + 1}.1", HTTPS_PORT, OMQ_PORT)
 
 
-def _seed(block: int | None, free_port: Callable[[], int]) -> Endpoint:
-    return Endpoint("127.0.0.1", free_port()) if block is None else Endpoint(f"127.{block}.0.1", SEED_PORT)
+def _seed(block: str | None, free_port: Callable[[], int]) -> Endpoint:
+    return Endpoint("127.0.0.1", free_port()) if block is None else Endpoint(f"{block}.0.1", SEED_PORT)
 
 
-def _files(block: int | None, free_port: Callable[[], int]) -> Endpoint:
-    return Endpoint("127.0.0.1", free_port()) if block is None else Endpoint(f"127.{block}.0.2", FILES_PORT)
+def _files(block: str | None, free_port: Callable[[], int]) -> Endpoint:
+    return Endpoint("127.0.0.1", free_port()) if block is None else Endpoint(f"{block}.0.2", FILES_PORT)
 
 
-def plain(nodes: int, swarms: int, *, block: int | None, free_port: Callable[[], int]) -> Layout:
+def plain(nodes: int, swarms: int, *, block: str | None, free_port: Callable[[], int]) -> Layout:
     """`nodes` active nodes dealt evenly over `swarms` swarms.
 
-    `block` is the second byte of the addresses 127.block.y.1, or None to put all on 127.0.0.1.
+    `block` begins the addresses block.y.1 (`127.77`, say), or is None to put all on 127.0.0.1.
     """
     if not 1 <= nodes <= MAX_NODES:
         raise LocalError(f"a devnet has 1 to {MAX_NODES} nodes, not {nodes}")
@@ -81,7 +82,7 @@ def plain(nodes: int, swarms: int, *, block: int | None, free_port: Callable[[],
     return Layout(tuple(places), _seed(block, free_port), _files(block, free_port), 0 if block is None else 24)
 
 
-def conformance(*, block: int | None, free_port: Callable[[], int]) -> Layout:
+def conformance(*, block: str | None, free_port: Callable[[], int]) -> Layout:
     """Lay out the shape that lets no test of the conformance suite skip.
 
     A main swarm of six; a second complete swarm of two; a swarm of one active and one dead node; an unassigned node;
