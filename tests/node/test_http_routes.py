@@ -165,8 +165,8 @@ async def test_no_defect_shows(ask, parts, caplog):
 
 
 def test_limits():
-    assert limits(7).max_connections == 7
-    assert limits(7).max_body == MAX_BODY == 10 * 1024 * 1024
-    assert limits(7).server == SERVER == "Oxen Storage Server/2.8.0"
-    assert limits(7).too_large == "Request body too large"
-    assert limits(7).bodyless == {"/ping_test/v1"}
+    assert (limits(7, 3).max_connections, limits(7, 3).max_connections_per_address) == (7, 3)
+    assert limits(7, 3).max_body == MAX_BODY == 10 * 1024 * 1024
+    assert limits(7, 3).server == SERVER == "Oxen Storage Server/2.8.0"
+    assert limits(7, 3).too_large == "Request body too large"
+    assert limits(7, 3).bodyless == {"/ping_test/v1"}

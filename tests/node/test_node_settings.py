@@ -122,6 +122,11 @@ def test_what_does_not_go_together(written, message):
     assert caught.value.remedy
 
 
+def test_limits_of_connections():
+    config = settle({**CLOSED, "limits.connections": 70, "limits.connections_per_address": 9}, {}).node_config()
+    assert (config.max_connections, config.max_connections_per_address) == (70, 9)
+
+
 def test_the_nodes_configuration():
     chosen = settle({"network.oxend": "ipc:///x", "limits.database_mib": 2, "data_dir": "/d"}, {})
     config = chosen.node_config()

@@ -91,7 +91,9 @@ async def test_forwarding_to_the_swarm(standing, registry):
         await forwarder.forward(peer, "store", b"body", 5.0)
 
 
-@pytest.mark.parametrize("settings", [{"max_database_bytes": 1000}, {"max_connections": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"max_database_bytes": 1000}, {"max_connections": 0}, {"max_connections_per_address": 0}]
+)
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(LocalError):
         NodeConfig(https=Endpoint("", 1), omq=Endpoint("", 2), data_dir=Path("x"), **settings)

@@ -346,24 +346,6 @@ async def test_half_read_bodies_are_bounded_over_all_connections():
         assert served.listener.held == 0
 
 
-async def test_max_connections_and_idle_ones_make_room():
-    async with Served(max_connections=2) as served:
-        busy = []
-        for _ in range(2):  # in the middle of a request
-            reader, writer = await served.open()
-            writer.write(b"GET / HT")
-            busy.append(writer)
-        await asyncio.sleep(0.05)
-        reader, _ = await served.open()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        busy[0].write(b"TP/1.1\r\nHost: x\r\n\r\n")  # answered, and idle from now on
-        await asyncio.sleep(0.05)
-        reader, writer = await served.open()
-        writer.write(GET)
-        assert (await reply(reader))[0] == 200
-        assert served.listener.connections == 2
-
-
 # ---- time
 
 

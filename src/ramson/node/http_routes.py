@@ -37,10 +37,14 @@ Reply: TypeAlias = HttpResponse | Awaitable[HttpResponse]
 log = logging.getLogger(__name__)
 
 
-def limits(max_connections: int) -> HttpLimits:
+def limits(max_connections: int, max_connections_per_address: int) -> HttpLimits:
     """Return what the listener of a node tolerates.  A ping's body is never read, so it is never too large."""
     return HttpLimits(
-        max_body=MAX_BODY, max_connections=max_connections, bodyless=frozenset({PING_PATH}), server=SERVER
+        max_body=MAX_BODY,
+        max_connections=max_connections,
+        max_connections_per_address=max_connections_per_address,
+        bodyless=frozenset({PING_PATH}),
+        server=SERVER,
     )
 
 

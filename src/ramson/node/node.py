@@ -214,7 +214,7 @@ class Node:
             config.https,
             routes.handle,
             certificate=self._certificate,
-            limits=http_routes.limits(config.max_connections),
+            limits=http_routes.limits(config.max_connections, config.max_connections_per_address),
         )
         stack.push_async_callback(self._listener.close)
         # Tests end before the link does, or a node that stops would call all others unreachable.

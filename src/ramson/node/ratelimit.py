@@ -2,6 +2,8 @@
 
 It counts and says yes or no; the transports refuse.  Spec: storage-rpc.md §5 429, defaults.md *Rate limit*.
 
+An IPv6 host has many addresses; its network of 64 bits counts as one (`world.callers`).
+
 Theory of operation.  A bucket is the tokens it had and the moment of that; it fills when it is next asked.  Buckets are
 kept in the order of last use.  When there are too many, the one unused for longest goes: somebody with that many
 addresses could not be limited anyway, and nobody new is turned away.  Every step takes constant time; `sweep`
@@ -14,6 +16,7 @@ from collections import OrderedDict
 from typing import Final
 
 from ramson.world import Clock
+from ramson.world.callers import caller
 
 SWEEP_SECONDS: Final = 10.0
 
@@ -35,6 +38,7 @@ class RateLimiter:
         """Count a request of this address, or `cost` of them; False when it has made too many."""
         now = self._clock.monotonic()
         buckets = self._buckets
+        address = caller(address)
         bucket = buckets.get(address)
         if bucket is None:
             if len(buckets) >= self._addresses:

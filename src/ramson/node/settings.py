@@ -119,7 +119,21 @@ OPTIONS: Final = (
         least=1,
         most=1024 * 1024,
     ),
-    Option("limits.connections", 10_000, "HTTPS connections at one time.", least=1, most=1_000_000),
+    Option(
+        "limits.connections",
+        10_000,
+        "HTTPS connections at one time. When there are more, those that have waited for longest are closed, of the"
+        " address that has most.",
+        least=1,
+        most=1_000_000,
+    ),
+    Option(
+        "limits.connections_per_address",
+        1_000,
+        "Of these, those of one IPv4 address or one IPv6 network (/64). Many people may share an address.",
+        least=1,
+        most=1_000_000,
+    ),
     Option("tests.peers", True, "Test whether other nodes can be reached, and tell oxend."),
     Option("tests.storage", True, "Test whether the other members of the swarm keep the messages they should."),
     Option(
@@ -160,6 +174,7 @@ class Settings:
     listen_omq_port: int
     limits_database_mib: int
     limits_connections: int
+    limits_connections_per_address: int
     tests_peers: bool
     tests_storage: bool
     metrics_listen: str
@@ -188,6 +203,7 @@ class Settings:
             allow_private_relay=self.relay_allow_private,
             max_database_bytes=self.limits_database_mib * MIB,
             max_connections=self.limits_connections,
+            max_connections_per_address=self.limits_connections_per_address,
             test_peers=self.tests_peers,
             test_storage=self.tests_storage,
             metrics=self.metrics,

@@ -67,12 +67,15 @@ class HttpLimits:
     `idle_timeout` between requests of one connection.  `max_head` is in bytes.  `max_held` bounds, over
     all connections together, the bytes of half-read bodies (what would go beyond is answered 503) and,
     separately, of replies that clients do not take (the client that took nothing for longest is dropped).
+    `max_connections` and, for one IPv4 address or IPv6 network of 64 bits, `max_connections_per_address` bound
+    connections: beyond them a newcomer pushes out the one that has waited for longest, of the address that has most.
     """
 
     max_body: int = 10 * 1024 * 1024
     max_head: int = 16 * 1024
     max_held: int = 512 * 1024 * 1024
     max_connections: int = 10_000
+    max_connections_per_address: int = 1_000
     head_timeout: float = 10.0
     body_timeout: float = 60.0
     idle_timeout: float = 75.0

@@ -37,6 +37,13 @@ def test_addresses_do_not_share():
     assert allowed(limiter, "192.0.2.1", 601) == allowed(limiter, "192.0.2.2", 601) == 600
 
 
+def test_a_network_of_ipv6_is_one_address():
+    limiter = RateLimiter(Clock())
+    assert sum(limiter.allow(f"2001:db8:0:1::{n:x}") for n in range(1000)) == 600
+    assert limiter.allow("2001:db8:0:2::1")
+    assert len(limiter) == 2
+
+
 def test_the_longest_unused_is_forgotten_when_there_are_too_many():
     limiter = RateLimiter(Clock(), addresses=2)
     allowed(limiter, "a", 600)

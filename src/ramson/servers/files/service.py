@@ -11,7 +11,6 @@ Spec: files-and-push.md §7.2; bootstrap-and-paths.md §2.6.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -34,6 +33,7 @@ from ramson.servers.files.storing import Blobs, Catalogue, StorageFailed
 from ramson.servers.keys import ServerKeys
 from ramson.servers.onion_endpoint import PATH, OnionEndpoint
 from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse, Listener, World
+from ramson.world.callers import caller
 
 SWEEP_SECONDS: Final = 60.0
 STRAYS_EVERY: Final = 24 * 60  # sweeps
@@ -139,12 +139,12 @@ class FileService:
             self._waiting_bytes -= size
 
     async def _onion(self, request: HttpRequest) -> HttpResponse:
-        handler = partial(self._answer, peer=_network(request.peer))
+        handler = partial(self._answer, peer=caller(request.peer))
         return await OnionEndpoint(self._keys.x25519, handler, self._world.entropy).answer(request.body)
 
     async def _direct(self, request: HttpRequest) -> HttpResponse:
         inner = ServerRequest(request.method, request.target, request.headers, request.body or None)
-        reply = await self._answer(inner, peer=_network(request.peer))
+        reply = await self._answer(inner, peer=caller(request.peer))
         return HttpResponse(reply.code, reply.headers, reply.body or b"")
 
     async def _answer(self, request: ServerRequest, *, peer: str) -> ServerResponse:
@@ -184,12 +184,3 @@ def _blobs(world: World, config: FileServerConfig) -> Blobs:
     if config.bucket is not None:
         return S3Blobs(config.bucket, world.net, world.clock)
     return DirectoryBlobs(config.directory / "files", world.disk)
-
-
-def _network(peer: str) -> str:
-    """Return whom to count a request for: an IPv4 address, or the /64 that an IPv6 host can choose addresses from."""
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return peer
-    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))

@@ -38,6 +38,7 @@ import msgspec
 
 from ramson.world.faults import describe
 from ramson.world.http import HttpHandler, HttpLimits, HttpRequest, HttpResponse
+from ramson.world.real.crowd import MOVING, WAITING, WORKING
 from ramson.world.real.headers import LazyHeaders
 
 if TYPE_CHECKING:
@@ -127,11 +128,13 @@ class Connection(asyncio.BufferedProtocol):
         "_unsent",
         "_url",
         "_waiting",
+        "caller",
         "deadline",
         "on_header",
+        "since",
     )
 
-    def __init__(self, server: Server, peer: str) -> None:
+    def __init__(self, server: Server, peer: str, caller: str) -> None:
         self._server = server
         self._limits = server.limits
         self._peer = peer
@@ -160,6 +163,8 @@ class Connection(asyncio.BufferedProtocol):
         self._discarding = False
         self._continue_due = False
         self.deadline = NEVER
+        self.caller = caller
+        self.since = server.ticks.now  # when the connection, or what is being received on it, last came a step further
 
     # ---- what the event loop calls
 
@@ -167,6 +172,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._parser = httptools.HttpRequestParser(self)
         ticks = self._server.ticks
+        self.since = ticks.now
         self.deadline = ticks.now + ticks.head
         self._server.opened(self)
 
@@ -466,13 +472,16 @@ class Connection(asyncio.BufferedProtocol):
         return self._stalled
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is being received, handled or sent."""
-        return self._phase == IDLE and not self._busy and not self._waiting and not self._stalled
+    def worth(self) -> int:
+        """How much would be lost with this connection: see `crowd`."""
+        if self._busy:
+            return WORKING
+        return MOVING if self._waiting or self._stalled or self._phase == BODY else WAITING
 
     def _rearm(self) -> None:
         ticks = self._server.ticks
         phase = self._phase
+        self.since = ticks.now
         self.deadline = ticks.now + (ticks.idle if phase == IDLE else ticks.head if phase == HEAD else ticks.body)
 
     def expire(self) -> None:

@@ -1,8 +1,8 @@
 """The HTTP(S) listener: accepts connections, bounds their number and watches their deadlines.
 
-What happens on a connection is in `http_connection`.  Accepting is done here by hand, because an event
-loop's own server neither counts nor limits the connections that are still in their TLS handshake.
-storage-rpc.md §1; defaults.md (limits).
+What happens on a connection is in `http_connection`, who has to go when there are too many in `crowd`.  Accepting is
+done here by hand, because an event loop's own server neither counts nor limits the connections that are still in their
+TLS handshake.  storage-rpc.md §1; defaults.md (limits).
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import errno
 import logging
 import socket
 import ssl
+from collections.abc import Collection, Mapping
 
+from ramson.world.callers import caller
 from ramson.world.http import CannotListen, Certificate, Endpoint, HttpHandler, HttpLimits, HttpResponse
+from ramson.world.real.crowd import leavers, places
+from ramson.world.real.descriptors import allowed
 from ramson.world.real.http_connection import Connection
 from ramson.world.real.ticks import Ticks
 from ramson.world.real.tls import server_context
@@ -25,6 +29,7 @@ READ = 64 * 1024  # bytes taken from a connection at once
 ACCEPT_AT_ONCE = 64
 GRACE = 10.0  # seconds for requests in progress when the listener closes
 TLS_GOODBYE = 2.0  # seconds for the client's close_notify
+TELL = 60.0  # seconds between two log lines about connections that were dropped
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -45,9 +50,15 @@ class HttpListener:
         self._socket = sock
         self._tls = tls
         self.loop = asyncio.get_running_loop()
+        self._most = allowed(limits.max_connections)
+        if self._most < limits.max_connections:
+            logger.warning("only %d connections at a time: the limit of open files is low", self._most)
         self._connections: set[Connection] = set()
-        self._opening: set[Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._opening: dict[Connection, asyncio.Task[None]] = {}
+        self._held: dict[str, dict[Connection, None]] = {}  # what counts, by caller, in the order it came
+        self._count = 0
+        self._dropped = 0
+        self._told = -TELL
         self._closing = False
         self._empty = asyncio.Event()
         host, port = sock.getsockname()[:2]
@@ -63,7 +74,7 @@ class HttpListener:
     @property
     def connections(self) -> int:
         """How many connections are open or in their handshake."""
-        return len(self._connections) + len(self._opening)
+        return self._count
 
     async def close(self) -> None:
         """Accept no more, let requests in progress finish (10 s at most), close the connections."""
@@ -72,40 +83,42 @@ class HttpListener:
         self._closing = True
         self.loop.remove_reader(self._socket.fileno())
         self._socket.close()
-        for task in self._tasks:
+        opening = list(self._opening.values())
+        for task in opening:
             task.cancel()
         for connection in list(self._connections):
             connection.finish()
         try:
             async with asyncio.timeout(GRACE):
-                await self._gone()
+                await self._gone(opening)
         except TimeoutError:
             for answer in list(self.answers):
                 answer.cancel()
             for connection in list(self._connections):
                 connection.abort()
-            await self._gone()
+            await self._gone(opening)
         finally:
             self._timer.cancel()
 
-    async def _gone(self) -> None:
+    async def _gone(self, opening: Collection[asyncio.Task[None]]) -> None:
         """Wait until no connection and no handler is left."""
         while self._connections:
             self._empty.clear()
             await self._empty.wait()
-        await asyncio.gather(*self._tasks, *self.answers, return_exceptions=True)
+        await asyncio.gather(*opening, *self.answers, return_exceptions=True)
 
     # ---- what connections report
 
     def opened(self, connection: Connection) -> None:
-        """Count a connection in."""
-        self._opening.discard(connection)
+        """Learn that a connection can be written to."""
+        self._opening.pop(connection, None)
         self._connections.add(connection)
-        if self._closing:
+        if self._closing or connection not in self._held.get(connection.caller, ()):
             connection.abort()
 
     def closed(self, connection: Connection) -> None:
         """Count a connection out."""
+        self._forget(connection)
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
@@ -128,32 +141,57 @@ class HttpListener:
                 if error.errno not in _EXHAUSTED:
                     continue  # the client gave up while it waited to be accepted
                 logger.warning("no more connections can be accepted for now: %s", error.strerror)
+                self._drop(self._held, places(self._most))
                 self.loop.remove_reader(self._socket.fileno())
                 self.loop.call_later(self.ticks.interval, self._accept_again)
                 return
             sock.setblocking(False)
-            if self.connections >= self.limits.max_connections and not self._make_room():
+            peer = address[0].removeprefix("::ffff:")
+            connection = Connection(self, peer, caller(peer))
+            if not self._admit(connection):
+                self._dropped += 1
                 sock.close()
                 continue
-            peer = address[0].removeprefix("::ffff:")
-            connection = Connection(self, peer)
-            self._opening.add(connection)
-            task = self.loop.create_task(self._open(sock, connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._opening[connection] = self.loop.create_task(self._open(sock, connection))
 
     def _accept_again(self) -> None:
         if not self._closing:
             self.loop.add_reader(self._socket.fileno(), self._accept)
 
-    def _make_room(self) -> bool:
-        """Drop the connection that has been idle for longest; False when none is idle."""
-        idle = [connection for connection in self._connections if connection.idle]
-        if not idle:
+    def _admit(self, connection: Connection) -> bool:
+        """Count a connection in, making room if need be; False when there is none."""
+        limit = self.limits.max_connections_per_address
+        mine = self._held.get(connection.caller)
+        if mine is not None and len(mine) >= limit and not self._drop({connection.caller: mine}, places(limit)):
             return False
-        victim = min(idle, key=lambda connection: connection.deadline)
-        victim.abort()
+        if self._count >= self._most and not self._drop(self._held, places(self._most)):
+            return False
+        self._held.setdefault(connection.caller, {})[connection] = None
+        self._count += 1
         return True
+
+    def _drop(self, held: Mapping[str, Collection[Connection]], wanted: int) -> bool:
+        """Drop up to `wanted` of these connections; False when none of them can go."""
+        chosen = leavers(held, wanted)
+        for connection in chosen:
+            self._forget(connection)
+            task = self._opening.pop(connection, None)
+            if task is None:
+                connection.abort()
+            else:
+                task.cancel()
+        self._dropped += len(chosen)
+        return bool(chosen)
+
+    def _forget(self, connection: Connection) -> None:
+        """Count a connection out, if it was not yet."""
+        mine = self._held.get(connection.caller)
+        if mine is None or connection not in mine:
+            return
+        del mine[connection]
+        if not mine:
+            del self._held[connection.caller]
+        self._count -= 1
 
     async def _open(self, sock: socket.socket, connection: Connection) -> None:
         try:
@@ -167,7 +205,8 @@ class HttpListener:
         except OSError:  # not TLS, too slow, or gone; the event loop has closed the socket
             logger.debug("a handshake failed")
         finally:
-            self._opening.discard(connection)
+            if self._opening.pop(connection, None) is not None:
+                self._forget(connection)
 
     # ---- time
 
@@ -177,6 +216,9 @@ class HttpListener:
         now = ticks.now
         for connection in [c for c in self._connections if c.deadline <= now]:
             connection.expire()
+        if self._dropped and self.loop.time() - self._told >= TELL:
+            logger.warning("crowded: %d connections were dropped or refused, %d are open", self._dropped, self._count)
+            self._dropped, self._told = 0, self.loop.time()
         self._timer = self.loop.call_later(ticks.interval, self._tick)
 
 
