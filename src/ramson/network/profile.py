@@ -5,15 +5,15 @@ Constants and frozen values only.  Spec: bootstrap-and-paths.md §2.1, §2.2 *Mi
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ramson.errors import LocalError
+from ramson.protocol import public_seeds
 from ramson.protocol.file_server import OFFICIAL, FileServer
-from ramson.protocol.network_file import NetworkFile, NodeState
+from ramson.protocol.network_file import NetworkFile, NodeState, Seed
 from ramson.protocol.nodes import NodeRecord
 from ramson.world import Endpoint, Tls
 
@@ -47,9 +47,9 @@ class SeedUrl:
             raise BadSeedUrl(f"not the URL of a seed: {self.url!r}", remedy="Write https://host:port/json_rpc.")
 
     @classmethod
-    def pinned(cls, url: str, *pins: str) -> SeedUrl:
-        """Make a seed whose pins are given in base64."""
-        return cls(url, frozenset(binascii.a2b_base64(pin, strict_mode=True) for pin in pins))
+    def of(cls, seed: Seed) -> SeedUrl:
+        """Make a seed as a network's description names it."""
+        return cls(seed.url, frozenset([seed.pin] if seed.pin else []))
 
     @property
     def endpoint(self) -> Endpoint:
@@ -100,7 +100,7 @@ class NetworkProfile:
         With seeds in the file the nodes come from them, as on the public network; without, the file's own active
         nodes are the list.  A `diversity` of 0 switches the rule off, for nodes that share one address.
         """
-        seeds = tuple(SeedUrl(seed.url, frozenset([seed.pin] if seed.pin else [])) for seed in file.seeds)
+        seeds = tuple(SeedUrl.of(seed) for seed in file.seeds)
         nodes = tuple(node.record for node in file.nodes if node.state is NodeState.ACTIVE)
         return cls(
             name=name,
@@ -115,16 +115,12 @@ class NetworkProfile:
 
 MAINNET = NetworkProfile(
     name="mainnet",
-    seeds=(
-        SeedUrl.pinned("https://seed1.getsession.org:4443/json_rpc", "mlYTXvkmIEYcpswANTpnBwlz9Cswi0py/RQKkbdQOZQ="),
-        SeedUrl.pinned("https://seed2.getsession.org:4443/json_rpc", "ZuUxe4wopBR83Yy5fePPNX0c00BnkQCu/49oapFpB0k="),
-        SeedUrl.pinned("https://seed3.getsession.org:4443/json_rpc", "4xe+8k1NjxerVTjUsWlZJNKt3PA7Y31pUls2tHYippA="),
-    ),
+    seeds=tuple(SeedUrl.of(seed) for seed in public_seeds.MAINNET),
     file_server=OFFICIAL,
 )
 TESTNET = NetworkProfile(
     name="testnet",
-    seeds=(SeedUrl("http://seed2.getsession.org:38157/json_rpc"),),
+    seeds=tuple(SeedUrl.of(seed) for seed in public_seeds.TESTNET),
     testnet=True,
     file_server=OFFICIAL,  # spec gap: no other is known, and the test network's nodes reach it as well
 )
