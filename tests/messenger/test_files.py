@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from ramson.crypto.files import FileTooLarge
 from ramson.errors import ParseError
 from ramson.messenger import file_transfers
+from ramson.messenger.file_names import safe_name
 from ramson.messenger.file_transfers import FileError, FileGone, Transfers, UnknownServer
-from ramson.messenger.files import Files, Form, NoSeed, safe_name
+from ramson.messenger.files import Files, Form, NoSeed
 from ramson.network import Failure, RequestFailed
 from ramson.protocol.file_server import (
     OFFICIAL,
@@ -90,7 +91,7 @@ def server():
 
 
 def world():
-    return World(real.SystemClock(), random.Random(1), None, ThreadDisk)
+    return World(real.SystemClock(), random.Random(1), None, ThreadDisk, None)
 
 
 @pytest.fixture

@@ -111,11 +111,7 @@ class FakeNode:
         self.network.contacted.append((request.peer, self, request.target, request.body))
         if self.silent:
             await asyncio.sleep(10_000)
-        if request.target == "/storage_rpc/v1":
-            if self.unready:
-                return HttpResponse(503, {}, b"Service node is not ready: not in any swarm; \n")
-            code, body = self.execute(r.parse_rpc_json(request.body, testnet=True))
-            return HttpResponse(code, {}, strict_json.encode(body))
+        assert request.target == "/onion_req/v2"
         return await self.onion(onion.parse_entry(request.body))
 
     async def onion(self, layer: onion.Layer) -> HttpResponse:
@@ -128,6 +124,8 @@ class FakeNode:
         except ParseError:
             return HttpResponse(400, {}, b"Invalid ciphertext")
         if isinstance(inner, onion.ForMe):
+            if layer.hop_no == 0 and self.unready:
+                return HttpResponse(503, {}, b"Service node is not ready: not in any swarm; \n")
             plaintext = onion.encode_node_reply(*self.serve(inner.payload), is_json=True, options=inner)
             sealed = cipher.encrypt(plaintext, bytes(cipher.nonce_size))
             return HttpResponse(200, {}, base64.b64encode(sealed[::-1] if self.garbled else sealed))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import json
 import random
 
 import pytest
@@ -398,20 +397,21 @@ def test_only_guards_are_contacted_and_nothing_they_can_read_names_the_account(f
     used = {event.path.guard.ed25519 for event in fake.of_kind(RequestSent)}
     for peer, node, target, body in fake.contacted:
         assert peer == CLIENT
-        assert node.keys.public in (used if target == "/onion_req/v2" else tested)
+        assert target == "/onion_req/v2"
+        assert node.keys.public in used | tested
         assert KEYS.id.hex.encode() not in body
         assert KEYS.id.raw not in body
     assert used <= tested
     assert len(fake.contacted) > 5
 
 
-def test_guards_are_tested_with_accounts_of_nobody(fake):
+def test_guards_are_tested_by_onion_requests_like_others(fake):
     fake.run(green)
-    questions = [json.loads(body) for _, _, target, body in fake.contacted if target == "/storage_rpc/v1"]
-    accounts = [question["params"]["pubkey"] for question in questions]
-    assert {question["method"] for question in questions} == {"get_swarm"}
-    assert all(account.startswith("05") and len(account) == 66 for account in accounts)
-    assert len(set(accounts)) == len(accounts) >= 2
+    sizes = [len(body) for _, _, target, body in fake.contacted]
+    assert {target for _, _, target, _ in fake.contacted} == {"/onion_req/v2"}
+    assert not fake.of_kind(RequestSent)  # so all of these were tests
+    assert len(set(sizes)) == len(sizes) >= 2
+    assert {name for each in fake.nodes for name in each.served} == {"info"}
 
 
 def test_no_request_goes_through_its_destination(fake):

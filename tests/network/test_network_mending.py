@@ -156,7 +156,7 @@ def test_a_message_whose_swarm_has_a_silent_member_does_not_wait_for_it(make_fak
         times += fake.run(lambda network, fake=fake: main(network, fake))
     print(f"message to a swarm with one silent member of six: {spread(times)}")
     assert statistics.median(times) < 1
-    assert max(times) < 15
+    assert max(times) < 20  # two patiences: of a hundred seeds a few draw the silent one for both paths
 
 
 def test_a_poll_does_not_wait_for_a_silent_member(fake):
@@ -273,7 +273,9 @@ def test_a_server_gets_a_request_twice_only_if_the_caller_allows_it(fake, server
 # ---- tests of paths
 
 
-def test_a_suspect_path_is_tested_by_itself_at_a_bounded_rate_and_not_used_meanwhile(fake):
+def test_a_suspect_path_is_tested_by_itself_at_a_bounded_rate_and_not_used_meanwhile(make_fake):
+    fake = make_fake(seed=12)  # by others the silent node is also the destination of a test, and both paths are suspect
+
     async def main(network):
         paths = await green(network)
         fake.by_key[paths[0].middle.ed25519].silent = True

@@ -319,6 +319,10 @@ async def test_the_caller_can_veto_addresses():
     await server.close()
 
 
+def ignored(_stage):
+    pass
+
+
 async def test_only_allowed_addresses_are_tried(monkeypatch):
     server = await serve()
     port = server.endpoint.port
@@ -338,11 +342,11 @@ async def test_only_allowed_addresses_are_tried(monkeypatch):
 
     monkeypatch.setattr("ramson.world.real.dialer.asyncio.get_running_loop", Resolver)
     dialer = DirectDialer()
-    sock = await dialer.connect(Endpoint("both", port), lambda ip: ip != "127.0.0.2")
+    sock = await dialer.connect(Endpoint("both", port), lambda ip: ip != "127.0.0.2", ignored)
     sock.close()
     assert dialed == ["127.0.0.1"]
     dialed.clear()
-    sock = await dialer.connect(Endpoint("both", port))  # the first refuses, the second is tried
+    sock = await dialer.connect(Endpoint("both", port), None, ignored)  # the first refuses, the second is tried
     sock.close()
     assert dialed == ["127.0.0.2", "127.0.0.1"]
     monkeypatch.undo()
@@ -353,8 +357,8 @@ async def test_a_dialer_makes_the_way(certificate):
     server = await serve(certificate)
 
     class Detour(DirectDialer):
-        async def connect(self, _endpoint, allow=None):
-            return await super().connect(server.endpoint, allow)
+        async def connect(self, _endpoint, allow, at):
+            return await super().connect(server.endpoint, allow, at)
 
     async with Talker(Detour()) as talker:
         reply = await talker.ask(Endpoint("hidden.example", 443), tls=Tls(pins=frozenset({pin(certificate)})))
@@ -364,7 +368,7 @@ async def test_a_dialer_makes_the_way(certificate):
 
 async def test_a_server_that_is_gone_as_soon_as_it_was_reached():
     class Late(DirectDialer):
-        async def connect(self, _endpoint, allow=None):
+        async def connect(self, _endpoint, allow, at):
             return socket.socket()  # as a connection that was reset: it has no peer any more
 
     async with Talker(Late()) as talker:

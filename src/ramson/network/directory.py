@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from ramson.errors import ParseError
+from ramson.network.entry import CannotFetch, Entry
 from ramson.network.errors import NetworkError, NoSeeds
 from ramson.network.profile import NetworkProfile, SeedUrl
 from ramson.network.routing import Routing
 from ramson.network.trace import SeedFailed, Source, Trace
 from ramson.protocol import seed
 from ramson.protocol.nodes import NodeRecord
-from ramson.world import HttpRequest, Net, NetError, Stage
+from ramson.world import HttpRequest, NetError, Stage
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ MIN_POOL_TO_ASK_NODES = 17
 _WHY = {
     Stage.NAME: "their names cannot be looked up",
     Stage.CONNECT: "no connection to them can be made",
+    Stage.PROXY: "the proxy or transport cannot be used",
     Stage.TLS: "the encrypted connection to them fails or is not with the right key",
     Stage.REPLY: "they send no proper answer",
     Stage.TIMEOUT: "they do not answer in time",
@@ -61,8 +63,8 @@ def agree(answers: Sequence[Sequence[NodeRecord]]) -> tuple[NodeRecord, ...]:
 class Directory:
     """Fetches node lists and loads them into the routing."""
 
-    def __init__(self, net: Net, profile: NetworkProfile, routing: Routing, trace: Trace) -> None:
-        self._net = net
+    def __init__(self, entry: Entry, profile: NetworkProfile, routing: Routing, trace: Trace) -> None:
+        self._entry = entry
         self._profile = profile
         self._routing = routing
         self._trace = trace
@@ -92,6 +94,8 @@ class Directory:
         async def ask(url: SeedUrl) -> None:
             try:
                 nodes = await self._ask_seed(url)
+            except CannotFetch:
+                why = "the way out in use does not lead to them"
             except NetError as error:
                 why = _WHY[error.stage]
             except ParseError:
@@ -110,7 +114,7 @@ class Directory:
 
     async def _ask_seed(self, url: SeedUrl) -> tuple[NodeRecord, ...]:
         query = HttpRequest("POST", url.target, SEED_HEADERS, seed.service_nodes_query())
-        reply = await self._net.request(url.endpoint, query, tls=url.tls, timeout=SEED_TIMEOUT)
+        reply = await self._entry.fetch(url.endpoint, query, tls=url.tls, timeout=SEED_TIMEOUT)
         if reply.status != 200:
             raise ParseError(f"seed: status {reply.status}")
         nodes = tuple(node for node in seed.parse_service_nodes(reply.body).nodes if node.contactable)

@@ -1,51 +1,97 @@
-"""The one place that dials a guard.
+"""How the client gets out: the one place through which everything it sends passes.
 
-Everything else in the client reaches the network through onion requests that are handed to `Entry`; a proxy, a
-bridge or a transport goes in here and nowhere else.  A guard sees this client's address, so nothing that tells who
-the client is may be in what it can read.  Spec: bootstrap-and-paths.md §2.3 *Guard test*, §2.4, REACH.
+Paths hand their onion requests to an `Entry`, and node lists come through it; nothing else in the client asks the
+world for anything.  `DirectEntry` goes straight; those of `ramson.reach` go by a route that gets through where the
+straight way is blocked.  A guard sees this client's address, so nothing that tells who the client is may be in what
+it can read.  Spec: bootstrap-and-paths.md §2.3 *Guard test*, §2.4, REACH.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Protocol
 
-from ramson.protocol import strict_json
+from ramson.network import guard_test
 from ramson.protocol.nodes import NodeRecord
-from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Tls
+from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Stage, Tls
 
-GUARD_TEST_TIMEOUT = 10.0  # seconds
-_ANY_CERTIFICATE = Tls()  # who the node is, the onion layer proves
+ONION_TARGET = "/onion_req/v2"
+ANY_CERTIFICATE = Tls()  # who the node is, the onion layer proves
 
 
-class Entry:
-    """Carries sealed requests to the first node of a path."""
+class Entry(Protocol):
+    """Carries sealed requests to the first node of a path, and other requests to whoever gives node lists."""
+
+    async def send(self, guard: NodeRecord, sealed: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Net's
+        """Bring an onion request to a guard and return its reply, whatever its status.  Raises NetError."""
+        ...
+
+    async def test(self, node: NodeRecord) -> bool:
+        """Ask a node something that only it can answer, to learn whether it can be a guard."""
+        ...
+
+    async def fetch(
+        self,
+        endpoint: Endpoint,
+        request: HttpRequest,
+        *,
+        tls: Tls | None,
+        timeout: float,  # noqa: ASYNC109 - Net's
+    ) -> HttpResponse:
+        """Make an ordinary request to a seed or a mirror.
+
+        Raises NetError; CannotFetch where the present way out carries onion requests only.
+        """
+        ...
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called whenever the way out has become another, so that paths are looked at anew."""
+        ...
+
+
+class DirectEntry:
+    """Goes straight to guards and seeds."""
 
     def __init__(self, net: Net, entropy: random.Random) -> None:
         self._net = net
         self._entropy = entropy
 
     async def send(self, guard: NodeRecord, sealed: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Net's
-        """POST an onion request and return the reply, whatever its status.  Raises NetError."""
-        return await self._post(guard, "/onion_req/v2", sealed, timeout)
+        """See Entry."""
+        return await post_onion(self._net, guard, sealed, timeout=timeout)
 
     async def test(self, node: NodeRecord) -> bool:
-        """Ask a node something directly to learn whether it can be a guard."""
-        # spec gap: desktop asks for the swarm of its own account, which shows the account id beside its address to
-        # a node it may never use.  A node cannot tell a random account from a real one.
-        account = b"\x05" + self._entropy.randbytes(32)
-        question = strict_json.encode(
-            {"id": "0", "jsonrpc": "2.0", "method": "get_swarm", "params": {"pubkey": account.hex()}}
-        )
-        try:
-            reply = await self._post(node, "/storage_rpc/v1", question, GUARD_TEST_TIMEOUT)
-        except NetError:
-            return False
-        return reply.status == 200
+        """See Entry."""
+        return await guard_test.run(node, self.send, self._entropy)
 
-    async def _post(self, node: NodeRecord, target: str, body: bytes, seconds: float) -> HttpResponse:
-        return await self._net.request(
-            Endpoint(node.ip, node.https_port),
-            HttpRequest("POST", target, body=body),
-            tls=_ANY_CERTIFICATE,
-            timeout=seconds,
-        )
+    async def fetch(
+        self,
+        endpoint: Endpoint,
+        request: HttpRequest,
+        *,
+        tls: Tls | None,
+        timeout: float,  # noqa: ASYNC109 - Net's
+    ) -> HttpResponse:
+        """See Entry."""
+        return await self._net.request(endpoint, request, tls=tls, timeout=timeout)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See Entry: the straight way stays what it is."""
+
+
+async def post_onion(net: Net, guard: NodeRecord, sealed: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Net's
+    """POST an onion request to the guard itself.  Raises NetError."""
+    return await net.request(
+        Endpoint(guard.ip, guard.https_port),
+        HttpRequest("POST", ONION_TARGET, body=sealed),
+        tls=ANY_CERTIFICATE,
+        timeout=timeout,
+    )
+
+
+class CannotFetch(NetError):
+    """The present way out carries onion requests and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(Stage.CONNECT, "this way out carries onion requests only")

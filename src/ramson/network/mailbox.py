@@ -39,6 +39,7 @@ from ramson.protocol.storage import (
 from ramson.protocol.storage.limits import MAX_DATA, MIN_TTL_MS
 
 MAX_PAGES = 10  # of one retrieve; what is left is said to be more
+MAX_BYTES = 4 * 1024 * 1024  # after so many no other page is asked for: all of a retrieve is held in memory
 POLLED = 2  # members asked in parallel
 SECOND_POLL_GRACE = 1.0  # seconds that the slower of them has after the faster; what it missed the next poll brings
 CONFIG_TTL_MS = 30 * DAY_MS
@@ -137,6 +138,8 @@ class Mailbox:
         member, pages, extended = await self._swarm.ask(keys.id.raw, make, read, only=node)
         found = {namespace: list(page.messages) for namespace, page in pages.items()}
         for _ in range(MAX_PAGES - 1):
+            if sum(len(message.data) for messages in found.values() for message in messages) >= MAX_BYTES:
+                break
             seen = {ns: page.messages[-1].hash for ns, page in pages.items() if page.more and page.messages}
             if not seen:
                 break

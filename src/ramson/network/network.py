@@ -26,7 +26,7 @@ from ramson.network.builder import PathBuilder
 from ramson.network.cache import Cache, Snapshot
 from ramson.network.clock import ClockOffset
 from ramson.network.directory import Directory
-from ramson.network.entry import Entry
+from ramson.network.entry import DirectEntry, Entry
 from ramson.network.errors import Closed, NoPath, NotRunning
 from ramson.network.guard_watch import GuardWatch
 from ramson.network.mailbox import Item, Mailbox
@@ -57,10 +57,19 @@ SAVE_PAUSE = 10.0  # seconds between two savings of the cache
 class Network:
     """A client's way through the network; an async context manager, to be entered once.
 
-    `trace` is told everything that happens (see `ramson.network.trace`).
+    `entry` is the way out, the straight one unless given; its owner closes it afterwards.  `trace` is told everything
+    that happens (see `ramson.network.trace`).
     """
 
-    def __init__(self, world: World, profile: NetworkProfile, cache: Cache, *, trace: Trace = no_trace) -> None:
+    def __init__(
+        self,
+        world: World,
+        profile: NetworkProfile,
+        cache: Cache,
+        *,
+        entry: Entry | None = None,
+        trace: Trace = no_trace,
+    ) -> None:
         self._clock = world.clock
         self._profile = profile
         self._cache = cache
@@ -75,11 +84,11 @@ class Network:
         self._changed = asyncio.Event()
         self._unsaved = asyncio.Event()
 
-        entry = Entry(world.net, world.entropy)
+        entry = entry or DirectEntry(world.net, world.entropy)
         self._routing = Routing(
             diversity=profile.diversity, min_pool=profile.min_pool, entropy=world.entropy, trace=self._on_event
         )
-        directory = Directory(world.net, profile, self._routing, self._on_event)
+        directory = Directory(entry, profile, self._routing, self._on_event)
         self._builder = PathBuilder(entry, directory, self._routing, trouble=self._on_trouble, trace=self._on_event)
         attempts = Attempts(world, entry, self._routing, self._on_event, self._spawn)
         self._guard_watch = GuardWatch(entry, self._routing, self._on_event)
@@ -89,6 +98,7 @@ class Network:
         self._swarms = Swarms(self._requests, self._routing, world.entropy, self._refresher.hurry)
         swarm_requests = SwarmRequests(self._requests, self._swarms, self._routing, self._offset)
         self._mailbox = Mailbox(self._requests, swarm_requests, self._swarms, self._routing, self.now)
+        entry.watch(self._on_other_way)
 
     # Life.
 
@@ -303,6 +313,13 @@ class Network:
             self._listener(event)
         except Exception:
             log.exception("a trace failed")
+
+    def _on_other_way(self) -> None:
+        """Look anew at what is known of guards and paths: it was learned by another way out."""
+        self._routing.doubt_all()
+        self._guard_watch.wake()
+        self._builder.wake()
+        self._show_status()
 
     def _on_trouble(self, trouble: str) -> None:
         self._trouble = trouble

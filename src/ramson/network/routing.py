@@ -429,6 +429,15 @@ class Routing:
         for node in blamed:
             self.blame_node(node)
 
+    def doubt_all(self) -> None:
+        """Forget what is held for or against the paths, and have all looked at: the way to their guards is another."""
+        for standing in self._standings:
+            standing.failures = 0
+            standing.silence = None
+            standing.accused.clear()
+            standing.suspect = standing.doubtful = True
+            standing.charged = standing.ambiguous = False
+
     def _doubt(self, standing: _Standing, failure: Failure, *, charged: bool, accused: Iterable[bytes]) -> None:
         """Suspect a path after a silence until its guard has been looked at."""
         standing.suspect = standing.doubtful = True

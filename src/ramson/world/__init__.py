@@ -21,12 +21,21 @@ from ramson.world.http import (
     Stage,
     Tls,
 )
+from ramson.world.outlets import (
+    BadProxyAddress,
+    ProxyAddress,
+    ProxyKind,
+    RunningTransport,
+    TransportFailed,
+    TransportProgram,
+)
 from ramson.world.peers import Command, Origin, PeerAddress, PeerLink, PeerRefused, PeerTimeout, Reply
-from ramson.world.world import Clock, Disk, Net, World
+from ramson.world.world import Clock, Disk, Net, Outlets, World
 
 __all__ = [
     "AddressRefused",
     "BadDaemonAddress",
+    "BadProxyAddress",
     "CannotListen",
     "Certificate",
     "Clock",
@@ -44,12 +53,18 @@ __all__ = [
     "Net",
     "NetError",
     "Origin",
+    "Outlets",
     "PeerAddress",
     "PeerLink",
     "PeerRefused",
     "PeerTimeout",
+    "ProxyAddress",
+    "ProxyKind",
     "Reply",
+    "RunningTransport",
     "Stage",
     "Tls",
+    "TransportFailed",
+    "TransportProgram",
     "World",
 ]

@@ -107,21 +107,31 @@ class Tls:
 
 
 class Stage(StrEnum):
-    """How far an outgoing request came before it failed."""
+    """What an outgoing request failed at."""
 
     NAME = "name"
     CONNECT = "connect"
+    PROXY = "proxy"  # the proxy or transport on the way cannot be used, or refuses
     TLS = "tls"
     REPLY = "reply"
     TIMEOUT = "timeout"
 
 
 class NetError(RemoteError):
-    """A request did not reach its server or no proper reply came back; `stage` says how far it got."""
+    """A request did not reach its server or no proper reply came back; `stage` says what went wrong.
 
-    def __init__(self, stage: Stage, message: str, *, remedy: str = "") -> None:
+    `reached` is the stage in which it went wrong, and differs from `stage` only for a time-out: it never is
+    TIMEOUT.  `received` counts the bytes that had come from the far end on this connection, TLS included, since it
+    was opened: 0 in stage TLS means that nothing answered our hello, and many in a time-out that the flow was frozen.
+    """
+
+    def __init__(
+        self, stage: Stage, message: str, *, remedy: str = "", reached: Stage | None = None, received: int = 0
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.stage = stage
+        self.reached = reached or (Stage.REPLY if stage is Stage.TIMEOUT else stage)
+        self.received = received
 
 
 class AddressRefused(NetError):

@@ -19,6 +19,7 @@ from ramson.world.http import (
     Listener,
     Tls,
 )
+from ramson.world.outlets import ProxyAddress, RunningTransport, TransportProgram
 from ramson.world.peers import Command, PeerLink
 
 T = TypeVar("T")
@@ -108,15 +109,56 @@ class Net(Protocol):
         ...
 
 
+class Outlets(Protocol):
+    """The ways out of this machine, for clients that may not be able to take the straight one.
+
+    Each call makes a `Net` that goes out in one way and no other; nothing falls back to the straight way.  Of such a
+    `Net` only `request` and `close` can be used: whoever listens or links uses `World.net`.  The caller closes it.
+    """
+
+    def direct(self) -> Net:
+        """Go straight."""
+        ...
+
+    def split(self) -> Net:
+        """Go straight, with each TLS ClientHello cut over two records and two segments.
+
+        The cut lies inside the server name, or in the middle of the hello where it names none.
+        """
+        ...
+
+    def through(self, proxy: ProxyAddress) -> Net:
+        """Go through a proxy, which resolves the names; `allow` is refused with LocalError.
+
+        A proxy that fails or refuses raises NetError with stage PROXY; what it says of the far end becomes NAME or
+        CONNECT.
+        """
+        ...
+
+    async def start(self, program: TransportProgram) -> RunningTransport:
+        """Run a pluggable transport.  Raises TransportFailed."""
+        ...
+
+    def gateway(self) -> str:
+        """Return an opaque name for the network this machine is in now: other network, other name.
+
+        Empty if it cannot be told.  It is a hash of the addresses of this machine's routes: to be kept on this
+        machine only, and encrypted.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Time, randomness, blocking work and the network, handed to everything above this room.
 
     `entropy` is a `random.Random`: in the real world a `SystemRandom`, fit for keys; in the simulated
-    world a generator seeded by the run.  `disk` makes a new, independent `Disk`.
+    world a generator seeded by the run.  `disk` makes a new, independent `Disk`.  `net` goes straight out; clients
+    reach the network through `ramson.reach`, which chooses among `outlets`.
     """
 
     clock: Clock
     entropy: random.Random
     net: Net
     disk: Callable[[], Disk]
+    outlets: Outlets

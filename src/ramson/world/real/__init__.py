@@ -12,9 +12,10 @@ import time
 from ramson.world.real.dialer import Dialer
 from ramson.world.real.disk import ThreadDisk
 from ramson.world.real.net import RealNet
+from ramson.world.real.outlets import RealOutlets
 from ramson.world.world import World
 
-__all__ = ["Dialer", "RealNet", "SystemClock", "ThreadDisk", "world"]
+__all__ = ["Dialer", "RealNet", "RealOutlets", "SystemClock", "ThreadDisk", "world"]
 
 
 class SystemClock:
@@ -37,5 +38,9 @@ def world(bind_source: str | None = None, *, dialer: Dialer | None = None) -> Wo
     """
     entropy = random.SystemRandom()
     return World(
-        clock=SystemClock(), entropy=entropy, net=RealNet(entropy, source=bind_source, dialer=dialer), disk=ThreadDisk
+        clock=SystemClock(),
+        entropy=entropy,
+        net=RealNet(entropy, source=bind_source, dialer=dialer),
+        disk=ThreadDisk,
+        outlets=RealOutlets(entropy, source=bind_source, dialer=dialer),
     )

@@ -8,6 +8,7 @@ connection is in `client_connection`, how a TCP connection comes about in `diale
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from hmac import compare_digest
@@ -18,22 +19,41 @@ from ramson.world.pins import pin_of_der
 from ramson.world.real.client_connection import ClientConnection, Died
 from ramson.world.real.dialer import Dialer
 from ramson.world.real.tls import client_context
+from ramson.world.real.tls_layer import TlsLayer
 
 IDLE_PER_SERVER = 8
 IDLE_IN_ALL = 256
 IDLE_SECONDS = 60.0
 OPEN_IN_ALL = 1024
 READ = 64 * 1024  # bytes taken from a connection at once
-TLS_GOODBYE = 1.0
 
 Server = tuple[Endpoint, Tls | None]
 
 
-class HttpClient:
-    """Requests over connections from one dialer, for one event loop."""
+class _Trip:
+    """How far one request has come."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self) -> None:
+        self.reached = Stage.NAME
+        self._connection: ClientConnection | None = None
+
+    @property
+    def received(self) -> int:
+        return self._connection.received if self._connection is not None else 0
+
+    def at(self, stage: Stage) -> None:
+        self.reached = stage
+
+    def on(self, connection: ClientConnection, stage: Stage) -> None:
+        self._connection, self.reached = connection, stage
+
+
+class HttpClient:
+    """Requests over connections from one dialer, for one event loop; with `split` each ClientHello is cut."""
+
+    def __init__(self, dialer: Dialer, *, split: bool = False) -> None:
         self._dialer = dialer
+        self._split = split
         self._idle: dict[Server, list[ClientConnection]] = {}
         self._idle_count = 0
         self._buffer = memoryview(bytearray(READ))
@@ -54,22 +74,26 @@ class HttpClient:
         message = render(endpoint, request, default_port=443 if tls else 80)
         server = (endpoint, tls)
         headers_only = request.method == "HEAD"
+        trip = _Trip()
         try:
             async with asyncio.timeout(timeout), self._slots:
                 connection = self._reusable(server, allow)
                 if connection is not None:
+                    trip.on(connection, Stage.REPLY)
                     try:
                         reply = await connection.exchange(message, headers_only, max_reply)
                     except Died:  # it had been closed while it lay idle: once more, on a new one
                         connection = None
                 if connection is None:
-                    connection = await self._open(server, allow)
+                    connection = await self._open(server, allow, trip)
                     try:
                         reply = await connection.exchange(message, headers_only, max_reply)
                     except Died:
-                        raise NetError(Stage.REPLY, "the server closed the connection without a reply") from None
+                        text = "the server closed the connection without a reply"
+                        raise NetError(Stage.REPLY, text, received=connection.received) from None
         except TimeoutError:
-            raise NetError(Stage.TIMEOUT, f"no reply within {timeout:g} s") from None
+            text = f"no reply within {timeout:g} s"
+            raise NetError(Stage.TIMEOUT, text, reached=trip.reached, received=trip.received) from None
         self._keep(server, connection)
         return reply
 
@@ -88,35 +112,44 @@ class HttpClient:
 
     # ---- connections
 
-    async def _open(self, server: Server, allow: Callable[[str], bool] | None) -> ClientConnection:
+    async def _open(self, server: Server, allow: Callable[[str], bool] | None, trip: _Trip) -> ClientConnection:
         endpoint, tls = server
         loop = asyncio.get_running_loop()
-        sock = await self._dialer.connect(endpoint, allow)
+        sock = await self._dialer.connect(endpoint, allow, trip.at)
         try:
             connection = ClientConnection(loop, str(sock.getpeername()[0]), self._buffer)
         except OSError as error:  # the server went away since
             sock.close()
             raise NetError(Stage.CONNECT, "the connection was reset") from error
-        try:  # from here on the event loop owns the socket and closes it
-            if tls is None:
-                await loop.create_connection(lambda: connection, sock=sock)
-                return connection
-            await loop.create_connection(
-                lambda: connection,
-                sock=sock,
-                ssl=client_context(tls),
-                server_hostname=tls.server_name or endpoint.host,  # an IP address is not sent as SNI
-                ssl_shutdown_timeout=TLS_GOODBYE,
-            )
-        except ssl.SSLCertVerificationError as error:
-            raise NetError(Stage.TLS, f"the server's certificate is not trusted: {error.verify_message}") from error
-        except (OSError, ValueError) as error:
-            raise NetError(
-                Stage.TLS if tls else Stage.CONNECT, f"the handshake failed: {type(error).__name__}"
-            ) from error
+        trip.on(connection, Stage.REPLY if tls is None else Stage.TLS)
+        if tls is None:
+            await loop.create_connection(lambda: connection, sock=sock)  # the event loop owns the socket from here on
+            return connection
+        await self._encrypt(connection, sock, endpoint, tls)
         if tls.pins:
             _check_pins(connection, tls.pins)
+        trip.at(Stage.REPLY)
         return connection
+
+    async def _encrypt(self, connection: ClientConnection, sock: socket.socket, endpoint: Endpoint, tls: Tls) -> None:
+        name = tls.server_name or endpoint.host  # an IP address is not sent as SNI
+        try:
+            layer = TlsLayer(connection, client_context(tls), name, split=self._split)
+        except ValueError as error:
+            sock.close()
+            raise NetError(Stage.TLS, "the server's name cannot be one") from error
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: layer, sock=sock)
+        try:
+            await layer.ready
+        except ssl.SSLCertVerificationError as error:
+            text = f"the server's certificate is not trusted: {error.verify_message}"
+            raise NetError(Stage.TLS, text, received=connection.received) from error
+        except (OSError, ValueError) as error:
+            text = f"the handshake failed: {type(error).__name__}"
+            raise NetError(Stage.TLS, text, received=connection.received) from error
+        except BaseException:
+            transport.abort()
+            raise
 
     def _reusable(self, server: Server, allow: Callable[[str], bool] | None) -> ClientConnection | None:
         pool = self._idle.get(server)
@@ -170,7 +203,10 @@ def _check_pins(connection: ClientConnection, pins: frozenset[bytes]) -> None:
     if not any(compare_digest(digest, pin) for pin in pins):
         connection.abort()
         raise NetError(
-            Stage.TLS, "the server's key is not the pinned one", remedy="somebody may be intercepting the connection"
+            Stage.TLS,
+            "the server's key is not the pinned one",
+            remedy="somebody may be intercepting the connection",
+            received=connection.received,
         )
 
 

@@ -31,7 +31,8 @@ class ClientConnection(asyncio.BufferedProtocol):
     """The protocol object of one outgoing connection to `address` (an IP address).
 
     Methods without a docstring are called by the event loop (asyncio.BufferedProtocol) or by the parser
-    (httptools).  `buffer` is shared with other connections: what was read is parsed at once.
+    (httptools).  `received` counts the bytes that came, TLS included.  `buffer` is
+    shared with other connections: what was read is parsed at once.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "address",
         "alive",
         "idle_since",
+        "received",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str, buffer: memoryview) -> None:
@@ -59,6 +61,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._buffer = buffer
         self.alive = False
         self.idle_since = 0.0
+        self.received = 0
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._gone: asyncio.Future[None] = loop.create_future()
         self._reply: asyncio.Future[HttpResponse] | None = None
@@ -121,6 +124,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, size: int) -> None:
+        self.received += size
+        self.feed(size)
+
+    def feed(self, size: int) -> None:
+        """Take `size` bytes that are in the buffer; the TLS layer, which counts by itself, calls it."""
         if self._reply is None or self._reply.done():  # nobody asked: whatever this is, it is no reply
             self.abort()
             return
@@ -210,7 +218,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _fail(self, text: str) -> None:
         self.alive = False
         if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(NetError(Stage.REPLY, text))
+            self._reply.set_exception(NetError(Stage.REPLY, text, received=self.received))
 
     def _ended(self) -> None:
         self.alive = False

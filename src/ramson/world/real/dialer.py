@@ -16,15 +16,18 @@ from ramson.world.http import AddressRefused, Endpoint, NetError, Stage
 ATTEMPT = 5.0  # seconds for one address while others are left to try
 
 
+At = Callable[[Stage], None]  # is told how far a connection has come
+
+
 class Dialer(Protocol):
     """A way to reach an endpoint."""
 
-    async def connect(self, endpoint: Endpoint, allow: Callable[[str], bool] | None = None) -> socket.socket:
+    async def connect(self, endpoint: Endpoint, allow: Callable[[str], bool] | None, at: At) -> socket.socket:
         """Return a connected, non-blocking stream socket that the caller owns.
 
         Only addresses that `allow` accepts may be connected to; a dialer that cannot know them (a proxy
         that resolves names itself) must refuse to dial when `allow` is given.  Raises NetError with stage
-        NAME or CONNECT.  The caller limits the time.
+        NAME, CONNECT or PROXY.  The caller limits the time.
         """
         ...
 
@@ -35,14 +38,16 @@ class DirectDialer:
     def __init__(self, source: str | None = None) -> None:
         self._source = source
 
-    async def connect(self, endpoint: Endpoint, allow: Callable[[str], bool] | None = None) -> socket.socket:
+    async def connect(self, endpoint: Endpoint, allow: Callable[[str], bool] | None, at: At) -> socket.socket:
         """See Dialer."""
         loop = asyncio.get_running_loop()
+        at(Stage.NAME)
         addresses = await self._resolve(loop, endpoint)
         if allow is not None:
             addresses = [address for address in addresses if allow(str(address[1][0]))]
             if not addresses:
                 raise AddressRefused
+        at(Stage.CONNECT)
         reason = ""
         for left, (family, address) in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
             try:

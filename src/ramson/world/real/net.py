@@ -16,12 +16,18 @@ from ramson.world.real.listener import HttpListener, listen
 
 
 class RealNet:
-    """The network of this machine.  `source` is the local address to call from, for machines with several."""
+    """The network of this machine.
 
-    def __init__(self, entropy: random.Random, *, source: str | None = None, dialer: Dialer | None = None) -> None:
+    `source` is the local address to call from, for machines with several; with `split` each ClientHello is cut.
+    """
+
+    def __init__(
+        self, entropy: random.Random, *, source: str | None = None, dialer: Dialer | None = None, split: bool = False
+    ) -> None:
         self._entropy = entropy
         self._source = source
         self._dialer = dialer or DirectDialer(source)
+        self._split = split
         self._client: HttpClient | None = None
 
     async def request(
@@ -36,7 +42,7 @@ class RealNet:
     ) -> HttpResponse:
         """See world.Net."""
         if self._client is None:
-            self._client = HttpClient(self._dialer)
+            self._client = HttpClient(self._dialer, split=self._split)
         return await self._client.request(endpoint, request, tls=tls, timeout=timeout, max_reply=max_reply, allow=allow)
 
     async def listen(

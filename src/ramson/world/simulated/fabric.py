@@ -15,6 +15,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from ramson.errors import LocalError
+from ramson.world.simulated.censorship import Censor, Flow, Verdict
 from ramson.world.simulated.loop import SimulatedLoop
 from ramson.world.simulated.model import Model
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 NOTHING = "-"
 DIGEST_BYTES = 6
+SEGMENT = 1400  # bytes; a censor that counts stops a flow to within one
 
 
 class Fabric:
@@ -37,6 +39,7 @@ class Fabric:
         self.faults: Counter[str] = Counter()
         self.hosts: dict[str, Host] = {}
         self.names: dict[str, str] = {}
+        self.censor: Censor | None = None
         self.failure: tuple[str, BaseException] | None = None
         self.stop: Callable[[], object] = lambda: None
         self._entropy = self.generator("fabric")
@@ -84,6 +87,22 @@ class Fabric:
     def draw(self, probability: float) -> bool:
         """Decide whether something of this probability happens; impossible things draw nothing."""
         return probability > 0 and self._entropy.random() < probability
+
+    def carry(self, flow: Flow, *, sent: int = 0, received: int = 0) -> Verdict:
+        """Let bytes pass the censor, segment by segment, and count those that did."""
+        while self.censor is not None:
+            up, down = min(sent, SEGMENT), min(received, SEGMENT)
+            flow.sent, flow.received = flow.sent + up, flow.received + down
+            verdict = self.censor.judge(flow)
+            if verdict is not Verdict.PASS:
+                flow.sent, flow.received = flow.sent - up, flow.received - down
+                self.fault("censored", flow.origin, flow.target.host)
+                return verdict
+            sent, received = sent - up, received - down
+            if not sent + received:
+                return verdict
+        flow.sent, flow.received = flow.sent + sent, flow.received + received
+        return Verdict.PASS
 
     def part(self, groups: Sequence[Collection[str]]) -> None:
         """Let hosts reach only those of their own group; hosts in no group form one more."""

@@ -12,14 +12,18 @@ ones are refused.  (A machine that falls silent is a partition of one.)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ramson.errors import LocalError
+from ramson.world.http import Endpoint
+from ramson.world.outlets import ProxyKind
 from ramson.world.simulated.fabric import Fabric
 from ramson.world.simulated.loop import owner
 from ramson.world.simulated.net import SimulatedNet
+from ramson.world.simulated.outlets import SimulatedOutlets
+from ramson.world.simulated.ways import SimulatedBridge, SimulatedProxy
 from ramson.world.world import World
 
 if TYPE_CHECKING:
@@ -145,6 +149,7 @@ class Incarnation:
             entropy=self.fabric.generator(f"entropy/{host.address}/{number}"),
             net=self.net,
             disk=self._new_disk,
+            outlets=SimulatedOutlets(self),
         )
 
     def context(self) -> Context:
@@ -192,6 +197,8 @@ class Host:
         self.skew_ms = 0
         self.pace = 1.0  # seconds its wall clock goes on in one second
         self.disk_factor = 1.0
+        self.gateway = address  # what its network is known by
+        self.programs: dict[str, frozenset[str]] = {}  # transport programs it has, and their methods
         self._work_noticed: asyncio.Future[None] | None = None
         self._program: Program | None = None
         self._main: asyncio.Task[None] | None = None
@@ -222,6 +229,17 @@ class Host:
         if self._main is not None and not self._main.done():
             self._main.cancel()
             await asyncio.wait([self._main])
+
+    def proxy(self, port: int, kind: ProxyKind = ProxyKind.SOCKS5, users: Mapping[str, str] | None = None) -> None:
+        """Let a proxy listen here until the host crashes; without `users` (name to password) for everybody."""
+        self.life.net.place(SimulatedProxy(self.life, kind, users or {}), Endpoint(self.address, port))
+
+    def transport_end(
+        self, port: int, method: str, target: Endpoint, arguments: Mapping[str, str] | None = None
+    ) -> None:
+        """Let the far end of a pluggable transport listen here: it leads to `target` whoever knows the arguments."""
+        bridge = SimulatedBridge(self.life, method, arguments or {}, target)
+        self.life.net.place(bridge, Endpoint(self.address, port))
 
     def crash(self) -> None:
         """End the process at this instant."""

@@ -1,7 +1,9 @@
 """The simulated network as one host sees it: HTTP in whole messages, and links between nodes.
 
 A request takes a connection (from the pool, or two round trips), then one delay to its listener and
-one back; each leg may be lost, and a lost leg means silence until the caller's time limit.  A leg that
+one back, longer by what lies between (a proxy, a transport); each leg may be lost, and a lost leg means
+silence until the caller's time limit.  A censor, if there is one, is shown every flow that leaves a host
+(`censorship`).  A leg that
 was sent arrives whether or not its sender still waits or lives.  TLS costs a round trip and encrypts
 nothing; what it proves is modelled: a listener has a certificate or has not, and pins are compared with
 the key in it.  No public authority exists here, so a chain cannot be verified.
@@ -10,7 +12,6 @@ the key in it.  No public authority exists here, so a chain cannot be verified.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,6 @@ from ramson.errors import LocalError
 from ramson.world.daemon import DaemonAddress, DaemonLink
 from ramson.world.faults import describe
 from ramson.world.http import (
-    AddressRefused,
     CannotListen,
     Certificate,
     Endpoint,
@@ -35,10 +35,13 @@ from ramson.world.http import (
 from ramson.world.omq_engine import OmqEngine
 from ramson.world.peers import Command
 from ramson.world.pins import pin_of
+from ramson.world.simulated.censorship import Verdict
 from ramson.world.simulated.links import SimulatedTransport
+from ramson.world.simulated.ways import STRAIGHT, Connection, Opening, Trip, Way
 
 if TYPE_CHECKING:
     from ramson.world.simulated.host import Incarnation
+    from ramson.world.simulated.ways import Bound
 
 log = logging.getLogger(__name__)
 
@@ -130,15 +133,16 @@ class _Exchange:
     `reply` is the caller's end, `answered` the listener's.
     """
 
-    def __init__(self, caller: Incarnation, listener: SimulatedListener, request: HttpRequest) -> None:
+    def __init__(self, caller: Incarnation, connection: Connection, request: HttpRequest) -> None:
         self.fabric = caller.fabric
         self.request = request
         self.reply: asyncio.Future[HttpResponse] = self.fabric.loop.create_future()
         self.answered: asyncio.Future[None] = self.fabric.loop.create_future()
         self._caller = caller
-        self._listener = listener
+        self._connection = connection
+        self._listener = connection.listener
         self._here = caller.host.address
-        self._there = listener.life.host.address
+        self._there = connection.listener.life.host.address
 
     def send(self) -> None:
         """Put the request on its way."""
@@ -146,8 +150,8 @@ class _Exchange:
         content = (request.method.encode(), request.target.encode(), request.body)
         if self.fabric.draw(self.fabric.model.http_loss):
             self.fabric.fault("request-lost", self._here, self._there, *content)
-            return
-        self.fabric.later(self._delay(len(request.body)), self._arrive, content)
+        elif self._passes(sent=HEAD_BYTES + len(request.body)):
+            self.fabric.later(self._delay(len(request.body)), self._arrive, content)
 
     def answer(self, response: HttpResponse) -> None:
         """Put the reply on its way."""
@@ -167,7 +171,7 @@ class _Exchange:
             self.fabric.later(self._delay(0), self._fail)
 
     def _arrive(self, content: tuple[bytes, ...]) -> None:
-        if self.fabric.parted(self._here, self._there):
+        if self._connection.parted(self.fabric):
             self.fabric.fault("parted", self._here, self._there, *content)
         elif not self._listener.open:
             self.reset()
@@ -176,30 +180,42 @@ class _Exchange:
             self._listener.serve(self)
 
     def _return(self, response: HttpResponse, content: tuple[bytes, ...]) -> None:
-        if self.fabric.parted(self._here, self._there):
+        if self._connection.parted(self.fabric):
             self.fabric.fault("parted", self._there, self._here, *content)
+            return
+        if not self._passes(received=HEAD_BYTES + len(response.body)):
             return
         self.fabric.note("reply", self._there, self._here, *content)
         if not self.reply.done():
             self.reply.set_result(response)
 
+    def _passes(self, *, sent: int = 0, received: int = 0) -> bool:
+        match self.fabric.carry(self._connection.flow, sent=sent, received=received):
+            case Verdict.PASS:
+                return True
+            case Verdict.RESET:
+                self.fabric.later(self._delay(0), self._fail)
+        return False
+
     def _fail(self) -> None:
         self.fabric.fault("reset", self._there, self._here)
         if not self.reply.done():
-            self.reply.set_exception(NetError(Stage.REPLY, "the connection was reset"))
+            error = NetError(Stage.REPLY, "the connection was reset", received=self._connection.flow.received)
+            self.reply.set_exception(error)
 
     def _delay(self, size: int) -> float:
-        return self.fabric.delay(self._here, self._there, HEAD_BYTES + size)
+        return self._connection.delay(self.fabric, HEAD_BYTES + size)
 
 
 class SimulatedNet:
-    """The `Net` of one incarnation of a host."""
+    """A `Net` of one incarnation of a host, whose requests leave by one way."""
 
-    def __init__(self, life: Incarnation) -> None:
+    def __init__(self, life: Incarnation, way: Way = STRAIGHT) -> None:
         self._life = life
+        self._way = way
         self._fabric = life.fabric
-        self._bound: dict[int, SimulatedListener | SimulatedTransport] = {}
-        self._idle: dict[tuple[str, int, bool], list[tuple[SimulatedListener, float]]] = {}
+        self._bound: dict[int, Bound] = {}
+        self._idle: dict[tuple[Endpoint, bool], list[tuple[Connection, float]]] = {}
         self._links: list[SimulatedTransport] = []
         self._next_port = FIRST_FREE_PORT
 
@@ -215,12 +231,15 @@ class SimulatedNet:
     ) -> HttpResponse:
         """Send one request; see `Net.request`."""
         self._life.check()
+        trip = Trip()
         try:
             async with asyncio.timeout(timeout):
-                return await self._exchange(endpoint, request, tls, max_reply, allow)
+                return await self._exchange(endpoint, request, tls, max_reply, allow, trip)
         except TimeoutError:
             self._fabric.fault("timeout", self._life.host.address, self._fabric.names.get(endpoint.host, endpoint.host))
-            raise NetError(Stage.TIMEOUT, f"no reply within {timeout:g} s") from None
+            received = trip.flow.received if trip.flow else 0
+            text = f"no reply within {timeout:g} s"
+            raise NetError(Stage.TIMEOUT, text, reached=trip.reached, received=received) from None
 
     async def listen(
         self, endpoint: Endpoint, handler: HttpHandler, *, certificate: Certificate | None, limits: HttpLimits
@@ -266,12 +285,12 @@ class SimulatedNet:
         self._bound.clear()
         self._idle.clear()
 
-    def release(self, port: int, holder: SimulatedListener | SimulatedTransport) -> None:
+    def release(self, port: int, holder: Bound) -> None:
         """Free the port of what listens no more."""
         if self._bound.get(port) is holder:
             del self._bound[port]
 
-    def bound(self, port: int) -> SimulatedListener | SimulatedTransport | None:
+    def bound(self, port: int) -> Bound | None:
         """Return what listens at a port."""
         return self._bound.get(port)
 
@@ -282,73 +301,40 @@ class SimulatedNet:
         tls: Tls | None,
         max_reply: int,
         allow: Callable[[str], bool] | None,
+        trip: Trip,
     ) -> HttpResponse:
-        address = self._resolve(endpoint.host)
-        if allow is not None and not allow(address):
-            raise AddressRefused
-        listener = self._reuse(address, endpoint.port, tls) or await self._connect(address, endpoint.port, tls)
-        here = self._life.host.address
+        connection = self._reuse(endpoint, tls, allow)
+        if connection is None:
+            connection = await Opening(self._life, self._way, trip).connection(endpoint, tls, allow)
+        trip.reached, trip.flow = Stage.REPLY, connection.flow
+        listener = connection.listener
+        _prove(listener, tls)
         headers = {"host": str(endpoint), "content-length": str(len(request.body))} | _lower(request.headers)
-        sent = HttpRequest(request.method, request.target, headers, request.body, here)
-        exchange = _Exchange(self._life, listener, sent)
+        sent = HttpRequest(request.method, request.target, headers, request.body, connection.stops[-2])
+        exchange = _Exchange(self._life, connection, sent)
         exchange.send()
         response = await exchange.reply
         if len(response.body) > max_reply:
             raise NetError(Stage.REPLY, f"the reply is over {max_reply} bytes")
-        self._idle.setdefault((address, endpoint.port, tls is not None), []).append(
-            (listener, self._fabric.loop.time() + listener.limits.idle_timeout)
-        )
+        until = self._fabric.loop.time() + listener.limits.idle_timeout
+        self._idle.setdefault((endpoint, tls is not None), []).append((connection, until))
         headers = {"content-length": str(len(response.body))} | _lower(response.headers)
         if listener.limits.server:
             headers.setdefault("server", listener.limits.server)
         return HttpResponse(response.status, headers, response.body)
 
-    def _resolve(self, host: str) -> str:
-        address = self._fabric.names.get(host)
-        if address is not None:
-            return address
-        if host not in self._fabric.hosts and not _is_address(host):
-            raise NetError(Stage.NAME, "there is no such name")
-        return host
-
-    def _reuse(self, address: str, port: int, tls: Tls | None) -> SimulatedListener | None:
-        idle = self._idle.get((address, port, tls is not None), [])
+    def _reuse(self, endpoint: Endpoint, tls: Tls | None, allow: Callable[[str], bool] | None) -> Connection | None:
+        idle = self._idle.get((endpoint, tls is not None), [])
         while idle:
-            listener, until = idle.pop()
-            if listener.open and self._fabric.loop.time() < until:
-                self._prove(listener, tls)
-                return listener
+            connection, until = idle.pop()
+            allowed = allow is None or allow(connection.stops[-1])
+            if allowed and connection.listener.open and self._fabric.loop.time() < until:
+                return connection
         return None
 
-    async def _connect(self, address: str, port: int, tls: Tls | None) -> SimulatedListener:
-        here = self._life.host.address
-        if address not in self._fabric.hosts:
-            raise NetError(Stage.CONNECT, "no host has this address")
-        if self._fabric.parted(here, address):
-            self._fabric.fault("parted", here, address)
-            await self._fabric.loop.create_future()
-        await asyncio.sleep(self._fabric.delay(here, address) + self._fabric.delay(address, here))
-        listener = self._fabric.hosts[address].life.net.bound(port)
-        if not isinstance(listener, SimulatedListener):
-            self._fabric.fault("refused", here, address)
-            raise NetError(Stage.CONNECT, "the connection was refused")
-        if tls is not None:
-            await asyncio.sleep(self._fabric.delay(here, address) + self._fabric.delay(address, here))
-        self._prove(listener, tls)
-        return listener
-
-    def _prove(self, listener: SimulatedListener, tls: Tls | None) -> None:
-        if tls is None:
-            if listener.pin is not None:
-                raise NetError(Stage.REPLY, "the listener speaks TLS only")
-            return
-        if listener.pin is None:
-            raise NetError(Stage.TLS, "the listener does not speak TLS")
-        if tls.pins:
-            if listener.pin not in tls.pins:
-                raise NetError(Stage.TLS, "the certificate's key is not one of the pinned")
-        elif tls.verify:
-            raise NetError(Stage.TLS, "no public authority vouches for a simulated host")
+    def place(self, thing: Bound, endpoint: Endpoint) -> None:
+        """Let something that is no HTTP listener, a proxy or the far end of a transport, take a port."""
+        self._bound[self._free_port(endpoint)] = thing
 
     def _free_port(self, endpoint: Endpoint) -> int:
         if endpoint.host not in ANY_ADDRESS and endpoint.host != self._life.host.address:
@@ -365,9 +351,15 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _prove(listener: SimulatedListener, tls: Tls | None) -> None:
+    if tls is None:
+        if listener.pin is not None:
+            raise NetError(Stage.REPLY, "the listener speaks TLS only")
+        return
+    if listener.pin is None:
+        raise NetError(Stage.TLS, "the listener does not speak TLS")
+    if tls.pins:
+        if listener.pin not in tls.pins:
+            raise NetError(Stage.TLS, "the certificate's key is not one of the pinned")
+    elif tls.verify:
+        raise NetError(Stage.TLS, "no public authority vouches for a simulated host")

@@ -19,6 +19,7 @@ from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ramson.errors import LocalError
+from ramson.world.simulated.censorship import Censor
 from ramson.world.simulated.fabric import Fabric
 from ramson.world.simulated.host import Host
 from ramson.world.simulated.loop import SimulatedLoop
@@ -108,6 +109,10 @@ class Simulation:
         """End the partition."""
         self._fabric.heal()
 
+    def censor(self, censor: Censor | None) -> None:
+        """Put a censor between every host and what it connects to, or take it away; see `censorship`."""
+        self._fabric.censor = censor
+
     def slow_disk(self, address: str, factor: float) -> None:
         """Make a host's disks `factor` times as slow as the model says."""
         self.host(address).disk_factor = factor
@@ -119,25 +124,39 @@ class Simulation:
         UnhandledError when all went well but an error got lost.  A simulation runs once.
         """
         try:
-            task = self._loop.create_task(self._main(main), name="main")
-            self._fabric.stop = task.cancel
-            try:
-                result = self._loop.run_until_complete(task)
-            except asyncio.CancelledError:
-                self._raise_failure()
-                raise
-            self._raise_failure()
+            result = self.step(main)
+            self.step(self._stop_hosts())
             if self._lost_errors:
                 raise UnhandledError("an error got lost in a task or callback") from self._lost_errors[0]
             return result
         finally:
             self._tear_down()
 
-    async def _main(self, main: Coroutine[Any, Any, T]) -> T:
-        result = await main
+    def step(self, part: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end and let the world stand still then: for a run in parts.
+
+        It is for one thread; the last part is followed by `end`.  Raises as `run` does.
+        """
+        task = self._loop.create_task(part, name="main")
+        self._fabric.stop = task.cancel
+        try:
+            result = self._loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            self._raise_failure()
+            raise
+        self._raise_failure()
+        return result
+
+    def end(self) -> None:
+        """Stop all hosts in good order, and end the run."""
+        try:
+            self.step(self._stop_hosts())
+        finally:
+            self._tear_down()
+
+    async def _stop_hosts(self) -> None:
         for host in self._fabric.hosts.values():
             await host.stop()
-        return result
 
     def _raise_failure(self) -> None:
         if self._fabric.failure is not None:

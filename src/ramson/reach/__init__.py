@@ -1,0 +1,9 @@
+"""Ways out where the network is blocked: how an onion request reaches a guard, and how node lists reach us.
+
+A `Route` is one such way.  An `Entry` of this room hands everything the client sends to a route; the client itself
+does not know which one is in use.  Design and limits: docs/reach.md.
+"""
+
+from ramson.reach.route import CannotFetch, Route, Rung, Symptom, symptom
+
+__all__ = ["CannotFetch", "Route", "Rung", "Symptom", "symptom"]
