@@ -1,0 +1,1 @@
+"""A web bridge: a web site that also carries sealed onion requests to guards.  docs/bridge.md."""
