@@ -40,7 +40,7 @@ OWN = nodes(range(300, 400))  # the liars', listed by nobody else
 
 
 def with_other_keys(node: NodeRecord) -> NodeRecord:
-    return dataclasses.replace(node, x25519=Ed25519KeyPair.from_seed(node.ed25519).to_x25519().public, ip="10.99.0.1")
+    return dataclasses.replace(node, x25519=Ed25519KeyPair.from_seed(node.ed25519).to_x25519().public)
 
 
 # What a lie lists, and which of the nodes in it serve the liars.

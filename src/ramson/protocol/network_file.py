@@ -2,7 +2,7 @@
 
 Devnets write it, file registries and clients of closed networks read it.  It holds public keys only, except
 for `phantom` nodes, which exist to be impersonated by tests.  Spec: the conformance suite's README;
-`seeds`, `diversity` and `file_server` (and `height`, `block_hash`) are ours.
+`seeds`, `diversity`, `file_server` and `node_lists` (and `height`, `block_hash`) are ours.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any, Final
 import msgspec
 
 from ramson.errors import ParseError
-from ramson.protocol import strict_json
+from ramson.protocol import list_channels, strict_json
 from ramson.protocol.file_server import BadServerUrl, FileServer
+from ramson.protocol.list_channels import ListChannels
 from ramson.protocol.nodes import NodeList, NodeRecord
 
 MAX_SIZE: Final = 16 * 1024 * 1024
@@ -63,6 +64,7 @@ class NetworkFile:
     `ons` is the name the daemon knows: `{"name_hash": hex, "result": {…}}`.  `diversity` is the IPv4 prefix
     length within which no two hops of a path may lie: 24 as on the public network, 32 when nodes share a /24.
     `file_server` is the one that clients of this network use: `{"url": …, "pubkey": X25519 in hex, "ranges": bool}`.
+    `node_lists` says who signs lists of its nodes and where such lists are (`list_channels`).
     """
 
     nodes: tuple[NetworkNode, ...]
@@ -74,6 +76,7 @@ class NetworkFile:
     block_hash: str = ""
     ons: Mapping[str, Any] | None = None
     file_server: FileServer | None = None
+    node_lists: ListChannels | None = None
 
     def node_list(self) -> NodeList:
         """Return the nodes as a registry would list them: all, the dead and the phantoms too."""
@@ -101,6 +104,7 @@ def parse(data: bytes) -> NetworkFile:
         block_hash=_get(document, "block_hash", str, ""),
         ons=_get(document, "ons", dict, None),
         file_server=_file_server(_get(document, "file_server", dict, None)),
+        node_lists=_node_lists(_get(document, "node_lists", dict, None)),
     )
 
 
@@ -120,6 +124,8 @@ def encode(network: NetworkFile) -> bytes:
     if network.file_server is not None:
         server = network.file_server
         document["file_server"] = {"url": server.url, "pubkey": server.x25519.hex(), "ranges": server.ranges}
+    if network.node_lists is not None:
+        document["node_lists"] = list_channels.to_document(network.node_lists)
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
@@ -195,6 +201,10 @@ def _file_server(document: Mapping[str, Any] | None) -> FileServer | None:
         return FileServer(_get(document, "url", str), key, ranges=ranges)
     except BadServerUrl:
         raise ParseError("network file: the `url` of the file server is not http[s]://host[:port]") from None
+
+
+def _node_lists(document: Mapping[str, Any] | None) -> ListChannels | None:
+    return None if document is None else list_channels.from_document(document)
 
 
 _REQUIRED: Final = object()
