@@ -261,8 +261,18 @@ def test_troubles_are_shown():
         },
         "rates": dict.fromkeys(("stored", "retrieved", "requests", "onions", "cpu"), 0.0),
     }
+    assert "FULL" not in render(shown)
+    shown["mailbox"] = {
+        "messages": 5,
+        "accounts": 2,
+        "used_bytes": 2**20,
+        "max_bytes": 2**20,
+        "full": True,
+        "turned_away": 7,
+    }
     text = render(shown)
     for part in (
+        "(100 %); FULL: new messages are refused (7 so far)",
         "not serving: not in any swarm",
         "failed 3 tests in a row, 9 failed",
         "away, block 5; ping: no reply",

@@ -1,6 +1,7 @@
 """The mailbox: what it keeps, in which order, and what it does when it cannot."""
 
 import asyncio
+import logging
 import os
 import sqlite3
 import stat
@@ -16,6 +17,9 @@ OUTBOX = -21
 
 def message(text, account=ALICE, namespace=0, timestamp=1000, expiry=9000, size=0):
     return NewMessage(account, namespace, text.ljust(43, "."), timestamp, expiry, text.encode().ljust(size, b"-"))
+
+
+LIVING = 2**50  # an expiry far in the future
 
 
 def named(*texts):
@@ -210,9 +214,11 @@ async def test_expired_messages_are_served_until_the_sweep(mailbox):
 
 
 async def test_data_is_found_by_hash_alone(mailbox):
-    await fill(mailbox, "a", account=BOB, namespace=5)
+    await fill(mailbox, "a", account=BOB, namespace=5, expiry=LIVING)
+    await fill(mailbox, "old", account=BOB, namespace=5)
     assert await mailbox.find_data(*named("a")) == b"a"
     assert await mailbox.find_data(*named("b")) is None
+    assert await mailbox.find_data(*named("old")) is None
 
 
 # ---- revocations
@@ -292,23 +298,109 @@ async def test_a_missing_directory_is_named(tmp_path, disk, clock):
 # ---- when it cannot
 
 
-async def test_a_full_mailbox_refuses_stores_and_evicts_nothing(tmp_path, disk, clock):
-    box = Mailbox(tmp_path / "m.db", disk, clock, max_bytes=200_000)
+async def fill_up(box, prefix="", **more):
+    """Store until there is no room; return what was stored."""
     stored = []
+    for i in range(100):
+        try:
+            await box.store(message(f"{prefix}{i}", size=10_000, **more))
+        except MailboxFull:
+            return stored
+        stored.append(f"{prefix}{i}")
+    pytest.fail("it is never full")
 
-    async def fill_up():
-        for i in range(100):
-            await box.store(message(str(i), size=10_000))
-            stored.append(str(i))
 
-    with pytest.raises(MailboxFull, match="database full"):
-        await fill_up()
-    assert 10 <= len(stored) < 20
-    assert hashes(box) == stored
-    await fill(box, "small", size=10)
-    await box.delete(ALICE, named(*stored[:5]))
-    await fill(box, "large", size=10_000)
+async def test_a_full_mailbox_refuses_stores_and_evicts_no_living_message(tmp_path, disk, clock, caplog):
+    box = Mailbox(tmp_path / "m.db", disk, clock, max_bytes=200_000)
+    with caplog.at_level(logging.INFO):
+        stored = await fill_up(box, expiry=LIVING)
+        with pytest.raises(MailboxFull):
+            await box.store(message("more", size=10_000, expiry=LIVING))
+        assert 10 <= len(stored) < 20
+        assert hashes(box) == stored
+        assert (box.stats().full, box.stats().turned_away) == (True, 2)
+        await fill(box, "small", size=10, expiry=LIVING)
+        assert box.stats().full  # a small one found room, others will not
+        await box.delete(ALICE, named(*stored[:11]))
+        await fill(box, "large", size=10_000, expiry=LIVING)
+        assert (box.stats().full, box.stats().turned_away) == (False, 2)
+    assert hashes(box) == [*stored[11:], "small", "large"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the mailbox is full, new messages are refused: its limit of 200000 bytes is reached",
+        "the mailbox has room again",
+    ]
     await box.close()
+
+
+async def test_what_has_expired_makes_room_before_anything_is_refused(tmp_path, disk, clock):
+    box = Mailbox(tmp_path / "m.db", disk, clock, max_bytes=200_000)
+    soon = clock.now() + 1000
+    await fill(box, "first", size=10_000, expiry=LIVING)
+    expiring = await fill_up(box, "x", expiry=soon)
+    clock.time += 2000
+    assert await fill_up(box, "y", expiry=LIVING)
+    assert not set(expiring) & set(hashes(box))
+    assert hashes(box)[0] == "first"
+    assert await box.sweep(clock.now()) == len(expiring)  # they are counted, whoever let them go
+    await box.close()
+
+
+async def test_room_is_made_for_many_that_come_at_once(tmp_path, disk, clock):
+    box = Mailbox(tmp_path / "m.db", disk, clock, max_bytes=200_000)
+    await fill_up(box, "x", expiry=clock.now() + 1000)
+    clock.time += 2000
+    many = [message(f"y{i}", size=10_000, expiry=LIVING) for i in range(50)]
+    outcomes = await asyncio.gather(*(box.store(one) for one in many), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {Stored, MailboxFull}
+    assert len(hashes(box)) == sum(isinstance(outcome, Stored) for outcome in outcomes) >= 10
+    await box.close()
+
+
+async def test_ghosts_make_room_after_that(tmp_path, disk, clock):
+    box = Mailbox(tmp_path / "m.db", disk, clock)
+    for start in range(0, 2000, 100):
+        group = [message(f"{start + i}", expiry=LIVING) for i in range(100)]
+        await asyncio.gather(*(box.store(one) for one in group))
+        await box.delete(ALICE, [one.hash for one in group], proof=b"p")
+    ghosts = len(box.swarm.held(ALICE, ALICE, None, 9999))
+    assert ghosts == 2000
+    box._writer._max_bytes = box.stats().used_bytes
+    await fill(box, "new", size=20_000, expiry=LIVING)
+    assert 0 < len(box.swarm.held(ALICE, ALICE, None, 9999)) - 1 < ghosts
+    assert hashes(box) == ["new"]
+    await box.close()
+
+
+async def test_a_message_larger_than_the_database_may_be_takes_nobodys_place(tmp_path, disk, clock):
+    box = Mailbox(tmp_path / "m.db", disk, clock, max_bytes=100_000)
+    await fill(box, "old", "older")
+    with pytest.raises(MailboxFull):
+        await box.store(message("huge", size=100_001, expiry=LIVING))
+    assert hashes(box) == ["old", "older"]
+    await box.close()
+
+
+async def test_what_has_expired_is_not_served_although_the_sweep_cannot_delete_it(mailbox, clock):
+    soon = clock.now() + 1000
+    await fill(mailbox, "a", expiry=soon)
+    await fill(mailbox, "b", expiry=LIVING)
+    await mailbox.store(message("outbox", namespace=-1, expiry=soon))
+    clock.time += 2000
+    assert hashes(mailbox) == ["a", "b"]  # as storage-rpc has it: until the sweep
+    mailbox._writer._db.pragma("query_only", 1)
+    for _ in range(2):
+        with pytest.raises(MailboxError):
+            await mailbox.sweep(clock.now())
+        assert hashes(mailbox) == ["b"]
+        assert hashes(mailbox, after=named("a")[0]) == ["b"]
+        assert hashes(mailbox, namespace=-1) == []
+        assert mailbox.expiries(ALICE, named("a", "b")) == {named("b")[0]: LIVING}
+        assert mailbox.find(ALICE, 0, *named("a")) is None
+    mailbox._writer._db.pragma("query_only", 0)
+    assert await mailbox.sweep(clock.now()) == 2
+    assert hashes(mailbox) == ["b"]
+    await fill(mailbox, "c", expiry=clock.now() - 1)
+    assert hashes(mailbox) == ["b", "c"]  # and again until the sweep
 
 
 async def test_one_that_does_not_fit_hinders_no_other(tmp_path, disk, clock):

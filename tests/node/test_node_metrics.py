@@ -139,6 +139,8 @@ def test_the_numbers_are_those_of_what_happened(tmp_path):
             'ramson_onion_layers_total{outcome="passed_on"}': 1,
             'ramson_onion_layers_total{outcome="unreadable"}': 1,
             "ramson_mailbox_messages": 5,
+            "ramson_mailbox_full": 0,
+            "ramson_mailbox_turned_away_total": 0,
             "ramson_swarm_members": 2,
             "ramson_listed_nodes": 2,
             "ramson_ready": 1,

@@ -95,7 +95,7 @@ async def test_refusals(swarm, parts, want):
 
 
 async def test_the_right_tester_gets_the_message(swarm, mailbox):
-    await mailbox.store(NewMessage(ACCOUNT, 0, TEXT, 1, 2, b"data"))
+    await mailbox.store(NewMessage(ACCOUNT, 0, TEXT, 1, 2**50, b"data"))
     assert await swarm.ask(b"%d" % HEIGHT, RAW) == [b"OK", b"data"]
     assert await swarm.ask(b"%d" % HEIGHT, RAW, by=swarm.stranger) == [b"wrong request"]
 
@@ -108,7 +108,7 @@ async def test_a_tester_of_another_swarm_need_not_wait_to_be_refused(swarm):
 
 
 async def test_a_block_to_come_is_waited_for_and_old_ones_are_kept(swarm, mailbox):
-    await mailbox.store(NewMessage(ACCOUNT, 0, TEXT, 1, 2, b"data"))
+    await mailbox.store(NewMessage(ACCOUNT, 0, TEXT, 1, 2**50, b"data"))
     waiting = asyncio.ensure_future(swarm.ask(b"%d" % (HEIGHT + 1), RAW))
     await asyncio.sleep(0.01)
     assert not waiting.done()

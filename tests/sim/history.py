@@ -111,7 +111,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Read:
-    """A namespace read from one member, from the start.  It has been up, with room, since `ready_since`."""
+    """A namespace read from one member, from the start.  It has been up, with a quick disk, since `ready_since`."""
 
     node: int
     account: bytes

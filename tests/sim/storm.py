@@ -99,6 +99,7 @@ class Storm:
             self.number = {record.ed25519: i for i, record in enumerate(self.records)}
             self.unready: Counter[int] = Counter()
             self.ready_since = [0] * NODES
+            self.full_disks: set[int] = set()
             self.told = [0] * NODES
             self.letters: list[Letter] = []
             self.tokens: list[tuple[Ed25519KeyPair, Ed25519KeyPair, bytes]] = []
@@ -205,6 +206,7 @@ class Storm:
     async def _full_disk(self) -> None:
         node = self._victim()
         self.unready[node] += 1
+        self.full_disks.add(node)  # it is up, and may not serve what has expired
         before, home = self.files.faults["disk-full"], self.network.home(node)
         self.files.fill(home)
         for _ in range(40):
@@ -213,7 +215,8 @@ class Storm:
                 await asyncio.sleep(self.entropy.uniform(0, 5))
                 break
         self.files.free(home)
-        self._ready(node)
+        self.full_disks.discard(node)
+        self.unready[node] -= 1
 
     async def _jump(self) -> None:
         """Somebody sets a clock wrong by up to 40 seconds, and later right again."""
@@ -528,7 +531,8 @@ class _Client:
         if status == 200:
             reply = storage.read_reply(request, body)
             served = {message.hash: message.expiry for message in reply.messages}
-            ready = 2**62 if self.storm.unready[node] else max(ready, self.storm.ready_since[node])
+            down = self.storm.unready[node] and node not in self.storm.full_disks
+            ready = 2**62 if down else max(ready, self.storm.ready_since[node])
             self.storm.history.reads.append(
                 Read(node, account, namespace, start, self.storm.now(), reply.t, served, reply.more, ready)
             )

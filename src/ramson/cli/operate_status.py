@@ -171,7 +171,8 @@ def _daemon(daemon: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 def _mailbox(mailbox: Mapping[str, Any]) -> str:
     share = 100 * mailbox["used_bytes"] / mailbox["max_bytes"]
     kept = f"{mailbox['messages']} messages of {mailbox['accounts']} accounts"
-    return f"{kept}, {size(mailbox['used_bytes'])} ({share:.0f} %)"
+    full = f"; FULL: new messages are refused ({mailbox['turned_away']} so far)" if mailbox["full"] else ""
+    return f"{kept}, {size(mailbox['used_bytes'])} ({share:.0f} %){full}"
 
 
 def _nonzero(counts: Mapping[str, int]) -> str:

@@ -64,6 +64,10 @@ def _metrics(status: Status) -> Iterator[Iterable[str]]:
         yield _metric("ramson_mailbox_messages", "gauge", "Messages kept.", mailbox.messages)
         yield _metric("ramson_mailbox_bytes", "gauge", "Bytes of the database in use.", mailbox.used_bytes)
         yield _metric("ramson_mailbox_limit_bytes", "gauge", "Bytes it may have.", mailbox.max_bytes)
+        yield _metric("ramson_mailbox_full", "gauge", "1 while new messages are refused.", int(mailbox.full))
+        yield _metric(
+            "ramson_mailbox_turned_away_total", "counter", "Writes refused for want of room.", mailbox.turned_away
+        )
     yield _histogram(
         "ramson_mailbox_commit_operations",
         "Operations in one transaction.",

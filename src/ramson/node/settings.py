@@ -115,7 +115,8 @@ OPTIONS: Final = (
     Option(
         "limits.database_mib",
         3584,
-        "How large the database may grow, in MiB. Beyond it new messages are refused; nothing is thrown away.",
+        "How large the database may grow, in MiB. Beyond it, what has expired goes first, then what is remembered of"
+        " deleted messages; then new messages are refused. No message that still lives is thrown away.",
         least=1,
         most=1024 * 1024,
     ),

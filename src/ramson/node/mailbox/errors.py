@@ -12,7 +12,7 @@ class MailboxError(RamsonError):
 
 
 class MailboxFull(MailboxError):
-    """There is no room for a new message: the size limit, or the disk, is reached.  Nothing is evicted."""
+    """There is no room for a new message: the size limit, or the disk, is reached."""
 
 
 def explain(error: apsw.Error) -> MailboxError:

@@ -3,7 +3,12 @@
 It knows nothing of signatures, swarms or requests: whoever calls has checked all that, and a proof is bytes to it.
 Other members see it through `swarm` (`MemberView`).  Reads are immediate
 and see what has been committed; writes are awaited and are on the disk when they return (see `writer`).
-Messages past their expiry stay readable until the sweep, as storage-rpc §4 has it.
+Messages past their expiry stay readable until the sweep, as storage-rpc §4 has it.  From the moment a sweep begins they
+are not, whether the disk takes it at once, later or never.
+
+When a message does not fit into the size limit, what has expired makes room, then what is remembered of deleted
+messages; and if that is not enough the message is refused.  A message that was acknowledged and has not expired is
+never evicted.
 """
 
 from __future__ import annotations
@@ -39,19 +44,20 @@ from ramson.world import Clock, Disk
 
 DEFAULT_MAX_BYTES: Final = 3584 * 1024 * 1024
 ROW_BYTES: Final = 400  # what a message takes besides its data: row, three index entries
-ROOM_BATCH: Final = 100  # ghosts that make room at a time
+ROOM_BATCH: Final = 100  # messages or ghosts that make room at a time
 SWEEP_BATCH: Final = 500  # messages deleted in one transaction, so that stores get between
 
 _FROM_START: Final = (
-    "SELECT hash, timestamp, expiry, data FROM message WHERE account = ? AND namespace = ? ORDER BY id LIMIT ?"
+    "SELECT hash, timestamp, expiry, data FROM message WHERE account = ? AND namespace = ? AND expiry > ?"
+    " ORDER BY id LIMIT ?"
 )
 _AFTER: Final = (
-    "SELECT hash, timestamp, expiry, data FROM message WHERE account = ?1 AND namespace = ?2 AND id >"
-    " ifnull((SELECT id FROM message WHERE account = ?1 AND namespace = ?2 AND hash = ?4), 0) ORDER BY id LIMIT ?3"
+    "SELECT hash, timestamp, expiry, data FROM message WHERE account = ?1 AND namespace = ?2 AND expiry > ?3 AND id >"
+    " ifnull((SELECT id FROM message WHERE account = ?1 AND namespace = ?2 AND hash = ?5), 0) ORDER BY id LIMIT ?4"
 )
 # Members may bring several messages to an outbox; the latest is the one it keeps, for all of them alike.
 _OUTBOX: Final = (
-    "SELECT hash, timestamp, expiry, data FROM message WHERE account = ? AND namespace = ?"
+    "SELECT hash, timestamp, expiry, data FROM message WHERE account = ? AND namespace = ? AND expiry > ?"
     " ORDER BY timestamp DESC, hash DESC LIMIT 1"
 )
 _DUE: Final = (
@@ -59,14 +65,14 @@ _DUE: Final = (
     " EXISTS (SELECT 1 FROM proof WHERE id > ?2)"
 )
 _END_OF_TIME: Final = 2**63 - 1
+_BEGINNING: Final = -(2**63)
 
 
 class Mailbox:
     """The mailbox in the file `path` (its directory must exist).  Raises MailboxError when it cannot be opened.
 
-    It takes over `disk` and closes it.  `max_bytes` bounds the database; beyond it stores raise MailboxFull and
-    nothing is evicted.  All write operations raise MailboxError when the disk did not take them.  `on_commit` is told
-    of each transaction.
+    It takes over `disk` and closes it.  `max_bytes` bounds the database; beyond it stores raise MailboxFull.  All
+    write operations raise MailboxError when the disk did not take them.  `on_commit` is told of each transaction.
     """
 
     def __init__(
@@ -81,7 +87,11 @@ class Mailbox:
         self._max_bytes = max_bytes
         self._clock = clock
         self._digests = Digests()
-        self._writer = Writer(open_writer(Path(path)), disk, clock, max_bytes, self._digests, on_commit)
+        self._made_room = 0  # expired messages that went between sweeps
+        self._sweeping = False  # since a sweep began, until one has succeeded
+        self._writer = Writer(
+            open_writer(Path(path)), disk, clock, max_bytes, self._digests, on_commit, make_room=self._make_room
+        )
         self._reader = open_reader(Path(path))
         self._proofs_swept = 0  # the number of the last proof that was looked at
         self.swarm = MemberView(self._writer, self._reader, self._digests, clock)
@@ -216,9 +226,9 @@ class Mailbox:
         limit = -1 if max_count is None else min(max_count, 2**31) + 1
         try:
             if after:
-                rows = self._reader.execute(_AFTER, (account, namespace, limit, after))
+                rows = self._reader.execute(_AFTER, (account, namespace, self._horizon(), limit, after))
             else:
-                rows = self._reader.execute(_FROM_START, (account, namespace, limit))
+                rows = self._reader.execute(_FROM_START, (account, namespace, self._horizon(), limit))
             messages: list[Message] = []
             more = False
             for row in rows:
@@ -233,9 +243,13 @@ class Mailbox:
             raise explain(error) from error
         return Page(tuple(messages), more)
 
+    def _horizon(self) -> int:
+        """Return up to which expiry (ms) messages are not served although they are there."""
+        return self._clock.now() if self._sweeping else _BEGINNING
+
     def _outbox(self, account: bytes, namespace: int, after: str | None) -> Page:
         try:
-            found = [Message(*row) for row in rows(self._reader, _OUTBOX, (account, namespace))]
+            found = [Message(*row) for row in rows(self._reader, _OUTBOX, (account, namespace, self._horizon()))]
         except apsw.Error as error:
             raise explain(error) from error
         return Page(tuple(message for message in found if message.hash != after), more=False)
@@ -243,9 +257,11 @@ class Mailbox:
     def expiries(self, account: bytes, hashes: Iterable[str]) -> dict[str, int]:
         """Return the expiries (ms) of those hashes that are here.  Raises MailboxError."""
         try:
-            return statements.find_anywhere(self._reader, account, hashes)
+            found = statements.find_anywhere(self._reader, account, hashes)
         except apsw.Error as error:
             raise explain(error) from error
+        horizon = self._horizon()
+        return {text: expiry for text, expiry in found.items() if expiry > horizon}
 
     def is_revoked(self, account: bytes, token: bytes) -> bool:
         """Tell whether a subaccount token is revoked.  Raises MailboxError."""
@@ -255,11 +271,11 @@ class Mailbox:
             raise explain(error) from error
 
     async def find_data(self, text: str) -> bytes | None:
-        """Return the data of some message with this hash, of whatever account: for storage tests.
+        """Return the data of some message with this hash that has not expired, of whatever account: for storage tests.
 
         No index helps: it reads one through on the disk's thread, about half a second for millions of messages.
         """
-        return await self._writer.submit(partial(statements.find_data, text=text), heavy=True)
+        return await self._writer.submit(partial(statements.find_data, text=text, now=self._clock.now()), heavy=True)
 
     def newest(self) -> int:
         """Return the id of the message that came last: a mark for `pick`.  Raises MailboxError."""
@@ -279,25 +295,27 @@ class Mailbox:
             raise explain(error) from error
 
     def find(self, account: bytes, namespace: int, text: str) -> Sample | None:
-        """Return the message with this hash.  Raises MailboxError."""
+        """Return the message with this hash, unless it has expired.  Raises MailboxError."""
         try:
-            return sampling.find(self._reader, account, namespace, text)
+            found = sampling.find(self._reader, account, namespace, text)
         except apsw.Error as error:
             raise explain(error) from error
+        return found if found is not None and found.expiry > self._clock.now() else None
 
     async def sweep(self, now: int) -> int:
-        """Delete everything that had expired at `now` (ms); return how many messages that were.
+        """Delete everything that had expired at `now` (ms); return how many messages that were since the last sweep.
 
-        Ghosts go when their time is over, and before it when the database has no room: messages come first.
-        Where there is nothing to do nothing is written.
+        Until it has succeeded nothing that has expired is served.  Ghosts go when their time is over, and before it
+        when the database has no room: messages come first.  Where there is nothing to do nothing is written.
         """
+        self._sweeping = True
         try:
             ((messages, ghosts, proofs),) = rows(self._reader, _DUE, (now, self._proofs_swept))
         except apsw.Error as error:
             raise explain(error) from error
-        total = 0
+        total, self._made_room = self._made_room, 0
         if messages:
-            total = await self._sweep_out(partial(statements.sweep, digests=self._digests, now=now, limit=SWEEP_BATCH))
+            total += await self._sweep_out(partial(statements.sweep, digests=self._digests, now=now, limit=SWEEP_BATCH))
         if ghosts:
             await self._sweep_out(partial(statements.sweep_ghosts, digests=self._digests, now=now, limit=SWEEP_BATCH))
         while self._used_bytes() > self._max_bytes:
@@ -309,6 +327,7 @@ class Mailbox:
             self._proofs_swept = await self._writer.submit(work, heavy=True)
         else:
             self._proofs_swept = 0
+        self._sweeping = False
         return total
 
     async def _sweep_out(self, work: Callable[[apsw.Connection], int]) -> int:
@@ -320,6 +339,12 @@ class Mailbox:
                 return total
             await asyncio.sleep(0)
 
+    def _make_room(self, db: apsw.Connection) -> bool:
+        """Let a few of those go that keep a new message out, in its transaction; False when nobody may go."""
+        swept = statements.sweep(db, self._digests, self._clock.now(), ROOM_BATCH)
+        self._made_room += swept
+        return bool(swept or statements.sweep_ghosts(db, self._digests, _END_OF_TIME, ROOM_BATCH))
+
     def stats(self) -> MailboxStats:
         """Count what is kept.  It reads an index through: some tens of milliseconds for millions of messages."""
         sql = "SELECT count(*), count(DISTINCT account) FROM message"
@@ -327,7 +352,9 @@ class Mailbox:
             ((messages, accounts),) = rows(self._reader, sql, ())
         except apsw.Error as error:
             raise explain(error) from error
-        return MailboxStats(messages, accounts, self._used_bytes(), self._max_bytes)
+        return MailboxStats(
+            messages, accounts, self._used_bytes(), self._max_bytes, self._writer.full, self._writer.turned_away
+        )
 
     def _used_bytes(self) -> int:
         """Return how many bytes of the database hold something."""

@@ -198,9 +198,10 @@ def sweep_proofs(db: apsw.Connection, after: int, limit: int) -> int:
     return int(numbers[-1])
 
 
-def find_data(db: apsw.Connection, text: str) -> bytes | None:
-    """Return the data of some message with this hash, of whatever account."""
-    found = rows(db, "SELECT data FROM message WHERE id = (SELECT id FROM message WHERE hash = ? LIMIT 1)", (text,))
+def find_data(db: apsw.Connection, text: str, now: int) -> bytes | None:
+    """Return the data of some message with this hash that has not expired at `now` (ms), of whatever account."""
+    sql = "SELECT data FROM message WHERE id = (SELECT id FROM message WHERE hash = ? AND expiry > ? LIMIT 1)"
+    found = rows(db, sql, (text, now))
     return found[0][0] if found else None
 
 

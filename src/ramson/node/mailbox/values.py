@@ -69,12 +69,17 @@ class ExpireResult:
 
 @dataclass(frozen=True, slots=True)
 class MailboxStats:
-    """How much is kept: number of messages and of accounts that have any, bytes in use, and the limit."""
+    """How much is kept: number of messages and of accounts that have any, bytes in use, and the limit.
+
+    `full` tells whether new messages are being refused for want of room, `turned_away` how often that happened.
+    """
 
     messages: int
     accounts: int
     used_bytes: int
     max_bytes: int
+    full: bool = False
+    turned_away: int = 0
 
 
 def message_cost(length: int) -> int:

@@ -12,7 +12,8 @@ up to 5 ms to hand it over again.  Heavy operations (sweeps, hand-overs) go to t
 
 An operation is acknowledged after COMMIT and never before.  When one operation of a group fails, the group
 is rolled back and each is tried alone, so that nobody fails for another's fault.  When COMMIT fails, all of
-the group fail.  A damaged file is not written to again.  The digests take over what a transaction changed
+the group fail.  What does not fit into the size limit is refused, after `make_room` has done what it can within the
+same transaction.  A damaged file is not written to again.  The digests take over what a transaction changed
 when it is committed.
 """
 
@@ -38,12 +39,16 @@ T = TypeVar("T")
 
 # Told of each transaction: how many operations it had, and how many seconds it took.
 OnCommit = Callable[[int, float], None]
+# Deletes a little of what may go, in the transaction that needs the room; False when there is nothing left of it.
+MakeRoom = Callable[[apsw.Connection], bool]
 
 MAX_GROUP: Final = 256  # operations in one transaction
 COMPANY: Final = 6  # operations that are enough for one transaction
 GATHER_SECONDS: Final = 0.002  # how long fewer of them wait for company when there is likely to be some
 CROWDED_SECONDS: Final = 0.05  # how long after several came at once
 SLOW_SECONDS: Final = 2.0  # a transaction that takes longer is worth a line in the log
+ROOM_TRIES: Final = 10  # how often room is made for one transaction
+ENOUGH: Final = 100_000  # bytes of room with which a mailbox is no longer full: any message fits
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +74,10 @@ def uncounted(_operations: int, _seconds: float) -> None:
     """Let a transaction pass without a note."""
 
 
+def _keep_all(_db: apsw.Connection) -> bool:
+    return False
+
+
 class Writer:
     """Gathers operations into transactions on `db`, which it owns, as it does `disk`."""
 
@@ -80,8 +89,12 @@ class Writer:
         max_bytes: int,
         digests: Digests,
         on_commit: OnCommit = uncounted,
+        make_room: MakeRoom = _keep_all,
     ) -> None:
+        self.full = False  # whether what adds is being refused
+        self.turned_away = 0  # operations that were refused for want of room
         self._db = db
+        self._make_room = make_room
         self._on_commit = on_commit
         self._digests = digests
         self._disk = disk
@@ -166,6 +179,8 @@ class Writer:
                 for operation in group:
                     await self._write([operation])
                 return
+            if isinstance(cause, apsw.FullError):
+                self._turn_away(len(group), "the disk has no room")
             log.exception("mailbox write failed, operations=%d", len(group))
             outcomes = [_Failed(explain(cause) if isinstance(cause, apsw.Error) else cause) for _ in group]
         for operation, outcome in zip(group, outcomes, strict=True):
@@ -199,15 +214,35 @@ class Writer:
     def _apply(self, group: Sequence[_Operation]) -> list[Any]:
         """Begin a transaction and do the operations in it; one that does not fit gets MailboxFull instead."""
         self._db.execute("BEGIN IMMEDIATE")
-        room = self._max_bytes - self.used_bytes() if any(operation.adds for operation in group) else 0
+        wanted = sum(operation.adds for operation in group if operation.adds <= self._max_bytes)
+        room = self._room(wanted) if wanted else 0
         outcomes: list[Any] = []
         for operation in group:
             if operation.adds > room:
+                self._turn_away(1, f"its limit of {self._max_bytes} bytes is reached")
                 outcomes.append(_Failed(MailboxFull("database full", remedy="raise the node's mailbox size")))
             else:
                 room -= operation.adds
                 outcomes.append(operation.work(self._db))
+        if self.full and wanted and room >= ENOUGH:
+            self.full = False
+            log.info("the mailbox has room again")
         return outcomes
+
+    def _room(self, wanted: int) -> int:
+        """Return how many bytes may be added, having made room for `wanted` as far as that goes."""
+        room = self._max_bytes - self.used_bytes()
+        for _ in range(ROOM_TRIES):
+            if room >= wanted or not self._make_room(self._db):
+                break
+            room = self._max_bytes - self.used_bytes()
+        return room
+
+    def _turn_away(self, operations: int, why: str) -> None:
+        self.turned_away += operations
+        if not self.full:
+            self.full = True
+            log.warning("the mailbox is full, new messages are refused: %s", why)
 
     def _commit(self) -> None:
         try:
