@@ -2,8 +2,9 @@
 
 import asyncio
 
+from ramson.network.entry import Notice
 from ramson.network.paths import Path
-from ramson.network.status import Light, PathStatus, Place, StatusBoard, status_of
+from ramson.network.status import CONNECTED, Light, PathStatus, Place, StatusBoard, status_of
 
 
 def path(node, first: int) -> Path:
@@ -21,6 +22,17 @@ def test_the_reason_says_what_is_wrong_and_what_can_be_done(node):
     assert "online" in status_of((), broken=2, trouble="").reason
     assert status_of((), broken=0, trouble="No seed answers.").reason == "No seed answers."
     assert status_of([path(node, 0)], broken=0, trouble="").reason
+
+
+def test_the_way_out_is_spoken_of_where_it_matters(node):
+    bridged = Notice("Messages travel by a bridge.")
+    both = [path(node, 0), path(node, 3)]
+    assert status_of(both, broken=0, trouble="", way=bridged).reason == f"{CONNECTED} {bridged.text}"
+    assert status_of(both[:1], broken=0, trouble="Few answer", way=bridged).reason == f"Few answer. {bridged.text}"
+    assert status_of((), broken=0, trouble="Few answer", way=bridged).reason == "Few answer"
+    lost = Notice("Connections freeze here.", lost=True)
+    assert status_of((), broken=0, trouble="Few answer", way=lost).reason == lost.text
+    assert status_of((), broken=0, trouble="Few answer", way=Notice(lost=True)).reason == "Few answer"
 
 
 def test_hops_are_shown_from_the_person_outwards(node):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from ramson.network import guard_test
@@ -18,6 +19,14 @@ from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Sta
 
 ONION_TARGET = "/onion_req/v2"
 ANY_CERTIFICATE = Tls()  # who the node is, the onion layer proves
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A plain sentence about the way out, empty if there is nothing to say; `lost` where there is none at present."""
+
+    text: str = ""
+    lost: bool = False
 
 
 class Entry(Protocol):
@@ -45,8 +54,16 @@ class Entry(Protocol):
         """
         ...
 
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Have `changed` called whenever the way out has become another, so that paths are looked at anew."""
+    @property
+    def notice(self) -> Notice:
+        """What a person should know about the way out now."""
+        ...
+
+    def watch(self, changed: Callable[[], None], told: Callable[[], None]) -> None:
+        """Have `changed` called when the way out has become another, so that paths are looked at anew.
+
+        `told` is called when there is another notice.
+        """
         ...
 
 
@@ -76,7 +93,12 @@ class DirectEntry:
         """See Entry."""
         return await self._net.request(endpoint, request, tls=tls, timeout=timeout)
 
-    def watch(self, changed: Callable[[], None]) -> None:
+    @property
+    def notice(self) -> Notice:
+        """See Entry: nothing is to be said of the straight way."""
+        return Notice()
+
+    def watch(self, changed: Callable[[], None], told: Callable[[], None]) -> None:
         """See Entry: the straight way stays what it is."""
 
 

@@ -98,7 +98,8 @@ class Network:
         self._swarms = Swarms(self._requests, self._routing, world.entropy, self._refresher.hurry)
         swarm_requests = SwarmRequests(self._requests, self._swarms, self._routing, self._offset)
         self._mailbox = Mailbox(self._requests, swarm_requests, self._swarms, self._routing, self.now)
-        entry.watch(self._on_other_way)
+        self._entry = entry
+        entry.watch(self._on_other_way, self._show_status)
 
     # Life.
 
@@ -328,7 +329,7 @@ class Network:
     def _show_status(self) -> None:
         working = self._routing.working
         broken = len(self._routing.paths) - len(working)
-        self._board.show(status_of(working, broken=broken, trouble=self._trouble))
+        self._board.show(status_of(working, broken=broken, trouble=self._trouble, way=self._entry.notice))
 
     # Memory.
 

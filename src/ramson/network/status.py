@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ramson.network.entry import Notice
 from ramson.network.paths import Path
 
 
@@ -66,14 +67,20 @@ UNREACHABLE = (
     " Check that the device is online; if it is, try another network, a VPN or a bridge."
 )
 
+NOTHING = Notice()
 
-def status_of(working: Sequence[Path], *, broken: int, trouble: str) -> PathStatus:
-    """Judge the working paths; `broken` counts the others, `trouble` is what building paths last met."""
+
+def status_of(working: Sequence[Path], *, broken: int, trouble: str, way: Notice = NOTHING) -> PathStatus:
+    """Judge the working paths.
+
+    `broken` counts the others, `trouble` is what building paths last met, and `way` is about the way out.
+    """
     paths = tuple(working)
-    if len(paths) >= 2:
-        return PathStatus(Light.GREEN, CONNECTED, paths)
     if paths:
-        return PathStatus(Light.ORANGE, trouble or ONE_PATH, paths)
+        light, reason = (Light.GREEN, CONNECTED) if len(paths) >= 2 else (Light.ORANGE, trouble or ONE_PATH)
+        return PathStatus(light, f"{reason.rstrip('.')}. {way.text}" if way.text else reason, paths)
+    if way.lost and way.text:
+        return PathStatus(Light.RED, way.text)
     return PathStatus(Light.RED, trouble or (UNREACHABLE if broken else CONNECTING))
 
 

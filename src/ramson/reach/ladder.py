@@ -16,14 +16,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
 from ramson.errors import RamsonError
 from ramson.network import guard_test
+from ramson.network.entry import Notice
 from ramson.protocol.nodes import NodeRecord
+from ramson.reach import words
 from ramson.reach.memory import Memory
 from ramson.reach.order import Candidate, first_order
 from ramson.reach.race import race
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS = 6.0  # how long a probe may take
 PROBED = 2  # nodes asked by one route at once: one of them may be dead
 SILENCE = 3.0  # seconds after which an unanswered request makes the route suspect
+GRACE = 1.0  # seconds that requests have to come back by a way that was given up
 MANY_FAILURES = 3  # in a row
 TELLING = frozenset({Symptom.PROXY, Symptom.FROZEN, Symptom.HELLO})  # one of these is enough
 KNOWN = 64  # nodes remembered to probe with
@@ -63,6 +66,7 @@ class _Step:
     rests_until: float = 0.0
     symptom: Symptom | None = None
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    travelling: set[asyncio.Timeout] = field(default_factory=set)
 
     def refresh(self) -> None:
         """Forget what speaks against it."""
@@ -126,11 +130,13 @@ class Ladder:
         step, route = await self._way(timeout)
         left = timeout - (self._clock.monotonic() - began)
         try:
-            with self._suspecting(step):
+            async with self._travelling(step):
                 reply = await route.post(guard, sealed, timeout=left)
         except NetError as error:
             self._failed(step, error)
             raise
+        except TimeoutError:
+            raise NetError(Stage.TIMEOUT, "the way out was given up for another") from None
         if step is self._using:
             self._failures = 0
         return reply
@@ -178,6 +184,15 @@ class Ladder:
         self._on_status.append(told)
 
     @property
+    def notice(self) -> Notice:
+        """See Entry."""
+        status = self._status
+        if status.using is not None:
+            return Notice(words.usage(status.using))
+        candidates = [step.candidate for step in self._steps.values()]
+        return Notice(words.trouble(status.symptom, status.trying, candidates), lost=True)
+
+    @property
     def status(self) -> WayStatus:
         """What is known of the way out now."""
         return self._status
@@ -204,9 +219,9 @@ class Ladder:
             raise NetError(Stage.CONNECT, "the way out was lost")
         return step, step.route
 
-    @contextlib.contextmanager
-    def _suspecting(self, step: _Step) -> Iterator[None]:
-        """Have the way looked at if what is done in the block takes long."""
+    @contextlib.asynccontextmanager
+    async def _travelling(self, step: _Step) -> AsyncIterator[None]:
+        """Have the way looked at if what is done in the block takes long; end it (TimeoutError) once it is given up."""
 
         def suspect() -> None:
             if step is self._using:
@@ -214,7 +229,12 @@ class Ladder:
 
         timer = asyncio.get_running_loop().call_later(SILENCE, suspect)
         try:
-            yield
+            async with asyncio.timeout(None) as limit:
+                step.travelling.add(limit)
+                try:
+                    yield
+                finally:
+                    step.travelling.discard(limit)
         finally:
             timer.cancel()
 
@@ -315,6 +335,10 @@ class Ladder:
         self._crowned.set()
         self._show(using=step.candidate, symptom=self._straight_symptom())
         if before is not step:
+            if before is not None:
+                soon = asyncio.get_running_loop().time() + GRACE
+                for limit in before.travelling:
+                    limit.reschedule(soon)
             log.info("the way out is rung %d", step.candidate.rung)
             for changed in self._on_other_way:
                 changed()
