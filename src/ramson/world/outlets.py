@@ -106,10 +106,11 @@ class TransportProgram:
 class RunningTransport(Protocol):
     """A transport program that runs, and is started anew when it ends, until it is closed."""
 
-    def through(self, method: str, arguments: Mapping[str, str]) -> Net:
-        """Return a `Net` whose requests go through one of its methods, with these arguments of the bridge.
+    def through(self, method: str, bridge: Endpoint, arguments: Mapping[str, str]) -> Net:
+        """Return a `Net` whose requests all go to a bridge, through one of its methods and with these arguments.
 
-        The endpoint asked of it is the bridge.  Its requests raise NetError with stage PROXY while the program does
+        Whatever endpoint is asked of it, the connection leads to what stands behind the bridge; the endpoint is only
+        what the request names.  Its requests raise NetError with stage PROXY while the program does
         not run or does not offer the method.  The caller closes it.
         """
         ...

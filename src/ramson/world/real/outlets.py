@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from ramson.world.outlets import ProxyAddress, RunningTransport, TransportFailed, TransportProgram
+from ramson.world.outlets import ProxyAddress, RunningTransport, TransportProgram
+from ramson.world.real import transport
 from ramson.world.real.dialer import Dialer, DirectDialer
 from ramson.world.real.gateway import fingerprint
 from ramson.world.real.net import RealNet
@@ -32,7 +33,7 @@ class RealOutlets:
 
     async def start(self, program: TransportProgram) -> RunningTransport:
         """See world.Outlets."""
-        raise TransportFailed(f"{program.command[0]} cannot be run")
+        return await transport.start(program, self._dialer, self._entropy)
 
     def gateway(self) -> str:
         """See world.Outlets."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ramson.world.http import Endpoint
 from ramson.world.outlets import ProxyAddress, TransportFailed, TransportProgram
 from ramson.world.simulated.net import SimulatedNet
 from ramson.world.simulated.ways import ByProxy, ByTransport, Way
@@ -22,11 +23,10 @@ class SimulatedRunningTransport:
         self._methods = methods
         self._runs = True
 
-    def through(self, method: str, arguments: Mapping[str, str]) -> SimulatedNet:
+    def through(self, method: str, bridge: Endpoint, arguments: Mapping[str, str]) -> SimulatedNet:
         """See world.RunningTransport."""
-        return SimulatedNet(
-            self._life, Way(between=ByTransport(method, arguments, lambda: self._runs and method in self._methods))
-        )
+        runs = lambda: self._runs and method in self._methods  # noqa: E731 - it is asked anew each time
+        return SimulatedNet(self._life, Way(between=ByTransport(method, bridge, arguments, runs)))
 
     async def close(self) -> None:
         """See world.RunningTransport."""

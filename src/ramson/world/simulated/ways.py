@@ -66,6 +66,7 @@ class ByTransport:
     """Through a transport; `runs` tells whether its program does."""
 
     method: str
+    bridge: Endpoint
     arguments: Mapping[str, str]
     runs: Callable[[], bool]
 
@@ -130,7 +131,7 @@ class Opening:
                 stops, flow, listener = await self._by_proxy(proxy, endpoint)
             case ByTransport() as transport:
                 _refuse(allow)
-                stops, flow, listener = await self._by_transport(transport, endpoint)
+                stops, flow, listener = await self._by_transport(transport)
         connection = Connection(listener, stops, flow)
         if tls is not None:
             await self._greet(connection, endpoint, tls)
@@ -161,12 +162,11 @@ class Opening:
         await self._leg(first.host, address)
         return (self.here, first.host, address), flow, self._listener(self._host(address), endpoint.port)
 
-    async def _by_transport(
-        self, transport: ByTransport, endpoint: Endpoint
-    ) -> tuple[tuple[str, ...], Flow, SimulatedListener]:
+    async def _by_transport(self, transport: ByTransport) -> tuple[tuple[str, ...], Flow, SimulatedListener]:
         if not transport.runs():
             raise NetError(Stage.PROXY, "the transport does not run")
-        first = Endpoint(self._resolve(endpoint.host, watched=True), endpoint.port)
+        bridge = transport.bridge
+        first = Endpoint(self._resolve(bridge.host, watched=True), bridge.port)
         flow = Flow(self.here, first, transport.method)
         await self._dial(flow, Stage.PROXY)
         found = self._host(first.host).life.net.bound(first.port)
