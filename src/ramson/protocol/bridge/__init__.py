@@ -3,6 +3,7 @@
 from ramson.protocol.bridge.link import BadBridgeLink, BridgeLink
 from ramson.protocol.bridge.messages import (
     MAX_TOTAL,
+    TRANSFER_SIZE,
     BridgeReply,
     BridgeRequest,
     Content,
@@ -33,6 +34,7 @@ __all__ = [
     "SLOTS_KEPT",
     "SLOT_MS",
     "SMALL",
+    "TRANSFER_SIZE",
     "BadBridgeLink",
     "BridgeLink",
     "BridgeReply",

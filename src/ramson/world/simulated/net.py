@@ -316,8 +316,9 @@ class SimulatedNet:
         response = await exchange.reply
         if len(response.body) > max_reply:
             raise NetError(Stage.REPLY, f"the reply is over {max_reply} bytes")
-        until = self._fabric.loop.time() + listener.limits.idle_timeout
-        self._idle.setdefault((endpoint, tls is not None), []).append((connection, until))
+        if headers.get("connection") != "close":
+            until = self._fabric.loop.time() + listener.limits.idle_timeout
+            self._idle.setdefault((endpoint, tls is not None), []).append((connection, until))
         headers = {"content-length": str(len(response.body))} | _lower(response.headers)
         if listener.limits.server:
             headers.setdefault("server", listener.limits.server)

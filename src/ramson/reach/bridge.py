@@ -1,0 +1,242 @@
+"""The way over a web bridge: onion requests in ordinary POSTs to a volunteer's web site.
+
+What the site is asked is sealed and padded (`ramson.protocol.bridge`); whoever watches sees HTTPS to that site.  The
+bridge learns this client's address and the guard, and nothing inside the onion.  Spec: REACH, rung 3; docs/bridge.md.
+
+Theory of operation.  An onion request that does not fit one body goes as pieces, and a reply that does not as parts.  A
+body holds up to 512 KiB; but where connections are frozen after some 16 KB, a connection must end before: the route
+then goes on *thriftily*, with bodies of 6 KiB at most, each on a connection of its own, one after the other.  It begins
+to by itself when a connection seems to have been frozen, and keeps to it for half an hour.
+
+A bridge takes a client's clock for what it is within ten minutes.  If the site itself answers, the clock may be wrong,
+and the time of the site's own reply says by how much: the request is made once more by that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from ramson.errors import ParseError
+from ramson.network.entry import CannotFetch
+from ramson.protocol import bridge as protocol
+from ramson.protocol.bridge import (
+    LARGE,
+    NONCE_SIZE,
+    SMALL,
+    TRANSFER_SIZE,
+    BridgeLink,
+    BridgeReply,
+    BridgeRequest,
+    Content,
+    Forward,
+    Kept,
+    ListQuery,
+    Piece,
+    Refusal,
+    Refused,
+    Rest,
+    Ticket,
+)
+from ramson.protocol.nodes import NodeRecord
+from ramson.reach.route import Rung
+from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Stage, Tls, World
+
+CLOCK_DIFFERS: Final = 60_000  # ms by which the site's clock must differ from ours to be believed
+FROZEN_FROM: Final = 10 * 1024  # bytes over a connection, either way, from which a silence may be a freeze
+THRIFTY_FOR: Final = 1800.0  # seconds
+
+# What a browser's script would send; only the site, its CDN and whoever has their logs see it.
+_HEADERS: Final = {
+    "User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "Accept": "*/*",
+    "Accept-Language": "en-US,en;q=0.5",
+    "Content-Type": "application/octet-stream",
+}
+_STAGES: Final = {
+    Refusal.GUARD_SILENT: Stage.TIMEOUT,
+    Refusal.GUARD_UNREACHABLE: Stage.CONNECT,
+    Refusal.UNKNOWN_GUARD: Stage.CONNECT,
+}
+
+
+class BridgeRefused(NetError):
+    """The bridge works, but did not do what it was asked; `reason` says why."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(_STAGES.get(reason, Stage.REPLY), f"the bridge says: {reason.name.lower().replace('_', ' ')}")
+        self.reason = reason
+
+
+class SiteAnswered(NetError):
+    """The bridge's web site answered as to anybody: there is no bridge (any more), or the link is no longer good."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Stage.REPLY,
+            "the web site answers, but not as a bridge",
+            remedy="Check this machine's clock, and ask for a new link.",
+        )
+
+
+class BridgeRoute:
+    """A `Route` over one bridge.  `net` is its own and is closed with it."""
+
+    def __init__(
+        self, world: World, net: Net, link: BridgeLink, *, label: str = "bridge", thrifty: bool = False
+    ) -> None:
+        self._clock = world.clock
+        self._entropy = world.entropy
+        self._net = net
+        self._link = link
+        self._label = label
+        self._thrifty_until = math.inf if thrifty else 0.0
+        self._ahead = 0  # ms that the site's clock is ahead of ours
+        pins = frozenset([link.pin] if link.pin else [])
+        self._tls = Tls(pins=pins, verify=not pins, server_name=link.front or "") if link.tls else None
+        self._endpoint = Endpoint(link.front or link.host, link.port)
+        site = link.site.removesuffix(link.path)
+        self._headers = {"Host": site.partition("://")[2], **_HEADERS, "Origin": site}
+
+    @property
+    def rung(self) -> Rung:
+        """See Route."""
+        return Rung.BRIDGE
+
+    @property
+    def label(self) -> str:
+        """See Route."""
+        return self._label
+
+    @property
+    def thrifty(self) -> bool:
+        """Whether connections are kept short."""
+        return self._clock.monotonic() < self._thrifty_until
+
+    async def post(self, guard: NodeRecord, body: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Route's
+        """See Route.  Raises BridgeRefused, SiteAnswered and other NetErrors."""
+        errand = self._errand(timeout)
+        at, space = 0, protocol.piece_space(errand.size)
+        while len(body) - at > protocol.forward_space(errand.size):
+            piece = body[at : at + space]
+            if not isinstance(await errand.repeat(Piece(errand.size, errand.transfer, at, piece)), Kept):
+                raise _improper()
+            at += len(piece)
+        forward = Forward(errand.size, errand.transfer, guard.ed25519, at, body[at:])
+        return await errand.collect(await self._ask(forward, errand.deadline))
+
+    async def fetch(
+        self,
+        endpoint: Endpoint,  # noqa: ARG002 - Route's
+        request: HttpRequest,  # noqa: ARG002
+        *,
+        tls: Tls | None,  # noqa: ARG002
+        timeout: float,  # noqa: ASYNC109, ARG002
+    ) -> HttpResponse:
+        """See Route: a bridge goes to guards only."""
+        raise CannotFetch
+
+    async def node_list(self, *, timeout: float) -> bytes:  # noqa: ASYNC109 - as in Route
+        """Return the signed list of nodes that the bridge has, unchecked.  Raises NetError."""
+        errand = self._errand(timeout)
+        return (await errand.collect(await errand.repeat(ListQuery(errand.size, errand.transfer)))).body
+
+    async def close(self) -> None:
+        """See Route."""
+        await self._net.close()
+
+    def _errand(self, seconds: float) -> _Errand:
+        size, transfer = SMALL if self.thrifty else LARGE, self._entropy.randbytes(TRANSFER_SIZE)
+        return _Errand(self._ask, size, transfer, self._clock.monotonic() + seconds)
+
+    async def _ask(self, request: BridgeRequest, deadline: float) -> BridgeReply:
+        """Ask the bridge, by its own clock if need be.  Raises BridgeRefused, SiteAnswered, NetError."""
+        reply = await self._exchange(request, deadline) or await self._exchange(request, deadline)
+        if reply is None:
+            raise SiteAnswered
+        if isinstance(reply, Refused):
+            raise BridgeRefused(reply.reason)
+        return reply
+
+    async def _exchange(self, request: BridgeRequest, deadline: float) -> BridgeReply | None:
+        """Make one POST; None if the site answered it."""
+        now, thrifty = self._clock.now(), self.thrifty
+        nonce = self._entropy.randbytes(NONCE_SIZE)
+        ticket = Ticket.make(self._link.secret, now_ms=max(0, now + self._ahead), nonce=nonce)
+        body = ticket.seal_request(protocol.encode_request(request))
+        headers = {**self._headers, "Connection": "close"} if thrifty else self._headers
+        try:
+            response = await self._net.request(
+                self._endpoint,
+                HttpRequest("POST", f"{self._link.path}{ticket}", headers, body),
+                tls=self._tls,
+                timeout=max(0.0, deadline - self._clock.monotonic()),
+                max_reply=LARGE,
+            )
+        except NetError as error:
+            if not thrifty and _looks_frozen(error, len(body)):
+                self._thrifty_until = self._clock.monotonic() + THRIFTY_FOR
+                await self._net.close()  # connections that have carried much already
+            raise
+        if response.status == 200 and protocol.is_class(len(response.body)):
+            with contextlib.suppress(ParseError):
+                return protocol.decode_reply(ticket.open_reply(response.body))
+        self._set_clock(response, now)
+        return None
+
+    def _set_clock(self, response: HttpResponse, now: int) -> None:
+        """Take the time from the site's own answer."""
+        try:
+            theirs = round(parsedate_to_datetime(response.headers.get("date", "")).timestamp() * 1000)
+        except (ValueError, TypeError, OverflowError):
+            return
+        if abs(theirs - now - self._ahead) > CLOCK_DIFFERS:
+            self._ahead = theirs - now
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """The requests to the bridge that one of ours takes: up to `deadline` (monotonic seconds), under one name."""
+
+    ask: Callable[[BridgeRequest, float], Awaitable[BridgeReply]]
+    size: int
+    transfer: bytes
+    deadline: float
+
+    async def repeat(self, request: BridgeRequest) -> BridgeReply:
+        """Ask what does no harm when it is asked twice."""
+        try:
+            return await self.ask(request, self.deadline)
+        except BridgeRefused:
+            raise
+        except NetError as error:
+            if error.stage is Stage.TIMEOUT:
+                raise
+        return await self.ask(request, self.deadline)
+
+    async def collect(self, first: BridgeReply) -> HttpResponse:
+        """Return the whole answer that begins with `first`."""
+        if not isinstance(first, Content):
+            raise _improper()
+        body = bytearray(first.data)
+        while len(body) < first.total:
+            part = await self.repeat(Rest(self.size, self.transfer, len(body)))
+            if not isinstance(part, Content) or part.total != first.total or not part.data:
+                raise _improper()
+            body += part.data
+        if len(body) > first.total:
+            raise _improper()
+        return HttpResponse(first.status, {}, bytes(body))
+
+
+def _looks_frozen(error: NetError, sent: int) -> bool:
+    silent = error.stage is Stage.TIMEOUT and error.reached is Stage.REPLY
+    return silent and max(error.received, sent) >= FROZEN_FROM
+
+
+def _improper() -> NetError:
+    return NetError(Stage.REPLY, "the bridge gave no proper reply")
