@@ -1,16 +1,8 @@
-"""A whole network in the test's own process and in virtual time: what a bot's tests need, and nothing else.
-
-    from ramson.testing import FakeNetwork, on_fake_network
-
-    @on_fake_network
-    async def test_it_answers(net: FakeNetwork) -> None:
-        async with net.running(bot) as address, net.person("Alice") as alice:
-            await alice.say(address, "/ping")
-            assert (await alice.hear()).body == "pong"
+"""The fake network: a simulated one, with people and bots on it.
 
 The nodes, the client and the bot are the real ones; only time, disks and sockets are simulated, so that a wait
-of a minute takes milliseconds, no port is opened, and every run of a test is the same.  A test under this decorator is
-a plain function: it needs no plugin for asyncio.  What a bot reaches outside of Session is not simulated: give it
+of a minute takes milliseconds, no port is opened, and every run of a test is the same.  A test under `on_fake_network`
+is a plain function: it needs no plugin for asyncio.  What a bot reaches outside of Session is not simulated: give it
 something to talk to that stands in for that.
 """
 
@@ -32,14 +24,12 @@ from ramson.messenger import Client, KeyCost, Message, Receipt
 from ramson.sim import SimulatedNetwork
 from ramson.world.simulated import Simulation
 
-__all__ = ["FakeNetwork", "NothingHeard", "Person", "on_fake_network", "run"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _PASSPHRASE: Final = "only for tests"  # noqa: S105 - it protects nothing
 _CHEAP: Final = KeyCost(passes=1, memory=13)
-_PATIENCE: Final = 120.0  # virtual seconds
+PATIENCE: Final = 120.0  # virtual seconds
 
 
 class NothingHeard(RemoteError):
@@ -47,24 +37,34 @@ class NothingHeard(RemoteError):
 
 
 class Person:
-    """Somebody on the fake network; `client` is all of their account, `account_id` what others write to."""
+    """Somebody on the fake network."""
 
     def __init__(self, client: Client) -> None:
-        self.client = client
-        self.account_id = client.account_id
+        self._client = client
+        self._account_id = client.account_id
         self._messages = client.messages()
+
+    @property
+    def client(self) -> Client:
+        """All of their account."""
+        return self._client
+
+    @property
+    def account_id(self) -> AccountId:
+        """The id others write to."""
+        return self._account_id
 
     async def say(self, to: AccountId | str, text: str) -> Receipt:
         """Send a text and wait until it is stored."""
-        return await self.client.send(to, text)
+        return await self._client.send(to, text)
 
-    async def hear(self, *, within: float = _PATIENCE) -> Message:
+    async def hear(self, *, within: float = PATIENCE) -> Message:
         """Return the next message; waits so many virtual seconds at most.  Raises NothingHeard."""
         try:
             async with asyncio.timeout(within):
                 return await anext(self._messages)
         except TimeoutError:
-            self._messages = self.client.messages()  # the other one ended with the wait
+            self._messages = self._client.messages()  # the other one ended with the wait
             raise NothingHeard(f"nobody wrote within {within:g} s") from None
 
 
@@ -90,11 +90,20 @@ class FakeNetwork:
             path, passphrase=_PASSPHRASE, network=self.network.profile, world=world, name=name, cost=_CHEAP
         )
 
-    async def until(self, condition: Callable[[], bool], *, within: float = _PATIENCE) -> None:
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the network was made."""
+        return self.simulation.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    async def until(self, condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
         """Wait until something is so; it is looked at every half second.  Raises TimeoutError."""
         async with asyncio.timeout(within):
-            while not condition():  # noqa: ASYNC110 - there is no event for what a test may want
-                await asyncio.sleep(0.5)
+            while not condition():
+                await self.sleep(0.5)
 
     @asynccontextmanager
     async def person(self, name: str = "Alice") -> AsyncIterator[Person]:
