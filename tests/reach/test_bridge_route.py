@@ -181,9 +181,9 @@ def test_where_connections_are_frozen_it_goes_on_with_short_ones():
         assert not route.thrifty  # perhaps it is another network by now
 
     town.run(scenario)
-    assert len(freezer.flows) == 9  # four pieces, the last one with the question, four more parts
+    assert len(freezer.flows) == 10  # four pieces, the last one with the question, five more parts
     assert max(flow.sent + flow.received for flow in freezer.flows) <= 14_000
-    assert all(request.headers["connection"] == "close" for request in town.seen[-9:])
+    assert all(request.headers["connection"] == "close" for request in town.seen[-10:])
 
 
 def test_it_can_be_thrifty_from_the_beginning():

@@ -28,6 +28,7 @@ from ramson.protocol.bridge import (
     LARGE,
     NONCE_SIZE,
     SMALL,
+    TINY,
     TRANSFER_SIZE,
     BridgeLink,
     BridgeReply,
@@ -126,7 +127,9 @@ class BridgeRoute:
             if not isinstance(await errand.repeat(Piece(errand.size, errand.transfer, at, piece)), Kept):
                 raise _improper()
             at += len(piece)
-        forward = Forward(errand.size, errand.transfer, guard.ed25519, at, body[at:])
+        # Where connections must be short, one does not carry much in both directions.
+        both = errand.size != SMALL or len(body) - at <= protocol.forward_space(TINY)
+        forward = Forward(errand.size if both else TINY, errand.transfer, guard.ed25519, at, body[at:])
         return await errand.collect(await self._ask(forward, errand.deadline))
 
     async def fetch(

@@ -22,7 +22,7 @@ from ramson.protocol.bridge.messages import (
     forward_space,
     piece_space,
 )
-from ramson.protocol.bridge.sizes import CLASSES, LARGE, SMALL, is_class
+from ramson.protocol.bridge.sizes import CLASSES, LARGE, SMALL, TINY, is_class
 from ramson.protocol.bridge.ticket import NONCE_SIZE, SECRET_SIZE, SLOT_MS, SLOTS_KEPT, Ticket, find, slot_at
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "SLOTS_KEPT",
     "SLOT_MS",
     "SMALL",
+    "TINY",
     "TRANSFER_SIZE",
     "BadBridgeLink",
     "BridgeLink",

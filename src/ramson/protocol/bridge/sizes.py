@@ -16,7 +16,9 @@ from ramson.errors import LocalError, ParseError
 KIB: Final = 1024
 CLASSES: Final = tuple(sorted({1 * KIB} | {step * KIB << power for power in range(9) for step in (2, 3)} - {768 * KIB}))
 LARGE: Final = CLASSES[-1]
-SMALL: Final = 6 * KIB  # a connection that carries one such body each way stays below 14 KB, its TLS handshake included
+# A connection that carries a small body one way and a tiny one the other stays below 14 KB with its TLS handshake.
+SMALL: Final = 6 * KIB
+TINY: Final = 2 * KIB
 LENGTH_SIZE: Final = 4
 
 
