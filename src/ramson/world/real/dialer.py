@@ -7,6 +7,7 @@ laid over it by the client, so no route can weaken it.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -56,7 +57,8 @@ class DirectDialer:
             except TimeoutError:
                 reason = "timed out"
             except OSError as error:
-                reason = error.strerror or type(error).__name__
+                # the event loop writes the address into an error's own text
+                reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise NetError(Stage.CONNECT, f"could not connect: {reason}")
 
     @staticmethod
