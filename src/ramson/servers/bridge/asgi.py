@@ -142,12 +142,13 @@ class _Starting:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def application(cover: App | None = None, **settings: Any) -> App:
+def application(own: App | None = None, /, **settings: Any) -> App:
     """Return the application; `settings` count more than the environment.  Raises BadBridgeConfig.
 
-    Without `cover` the configured directory is served, or a plain page.
+    Without a site of one's `own` the configured directory is served, or a plain page.
     """
     config = from_environment(**settings)
+    cover = own
     if cover is None:
         config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         cover = asgi_site(site_directory(config.cover, config.directory, _host(config.site)))

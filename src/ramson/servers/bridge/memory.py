@@ -97,13 +97,30 @@ class _Database:
 
 
 class Nonces(_Database):
-    """The nonces of tickets that were used and would still be good."""
+    """The nonces of tickets that were used and would still be good.
+
+    Those this process knows of are also in memory: that a ticket was used before must not take longer to see than
+    that a path is none.  (What another process has just taken is looked up in the file.)
+    """
 
     def __init__(self, path: str, disk: Disk) -> None:
         super().__init__(path, _NONCES, disk)
+        self._known: dict[int, set[bytes]] = {}  # by slot
+
+    async def open(self) -> None:
+        """See above."""
+        await super().open()
+        for slot, nonce in await self._run(lambda db: db.execute("SELECT slot, nonce FROM nonces").fetchall()):
+            self._known.setdefault(int(slot), set()).add(bytes(nonce))
 
     async def take(self, nonce: bytes, slot: int, now_slot: int) -> bool:
         """Note a nonce; False if it was there, or if there are too many.  Raises apsw.Error."""
+        known = self._known.setdefault(slot, set())
+        if nonce in known:
+            return False
+        known.add(nonce)
+        for old in [each for each in self._known if each <= now_slot - SLOTS_KEPT + 1]:
+            del self._known[old]
 
         def work(db: apsw.Connection) -> bool:
             db.execute("DELETE FROM nonces WHERE slot <= ?", (now_slot - SLOTS_KEPT + 1,))

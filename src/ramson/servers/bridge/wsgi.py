@@ -89,12 +89,13 @@ class BridgeWsgi:
             return self._running[pid]
 
 
-def application(cover: App | None = None, **settings: Any) -> BridgeWsgi:
+def application(own: App | None = None, /, **settings: Any) -> BridgeWsgi:
     """Return the application; `settings` count more than the environment.  Raises BadBridgeConfig.
 
-    Without `cover` the configured directory is served, or a plain page.
+    Without a site of one's `own` the configured directory is served, or a plain page.
     """
     config = from_environment(**settings)
+    cover = own
     if cover is None:
         config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         host = config.site.partition("//")[2].partition("/")[0]
