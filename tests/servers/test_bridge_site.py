@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ramson.errors import LocalError
 from ramson.node import certificate
 from ramson.protocol import bridge as protocol
 from ramson.protocol import network_file
@@ -23,7 +24,7 @@ from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
 from ramson.servers.bridge import asgi, config, cover, keys, wsgi
 from ramson.servers.bridge.service import BridgeService, _Server, server_settings
-from ramson.world import CannotListen, Endpoint, HttpLimits, HttpRequest, HttpResponse, real
+from ramson.world import CannotListen, Endpoint, HttpLimits, HttpRequest, HttpResponse, Tls, real
 
 DATE = re.compile(rb"date: [^\r]*\r\n", re.IGNORECASE)
 CLOCK = real.world().clock
@@ -148,13 +149,9 @@ def strangers(place):
     )
     yield "no http", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(60)]
     yield "nonsense", [random.Random(5).randbytes(500)]
-    yield (
-        "websocket",
-        [
-            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        ],
-    )
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    yield "websocket", [b"GET / HTTP/1.1\r\nHost: x\r\n" + upgrade + key + b"\r\n"]
     yield "post", [post("/", b"a=b")]
     yield "post to a random path", [post("/" + "a" * 43, bytes(1024))]
     yield "a chunked post", [b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
@@ -172,15 +169,8 @@ def strangers(place):
     yield "a ticket and a short body", [post(f"/{good}", body[:-1])]
     yield "a ticket and a query", [post(f"/{good}?x", body)]
     yield "a ticket and a slash", [post(f"/{good}/", body)]
-    yield (
-        "a ticket and chunks",
-        [
-            f"POST /{good} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-            + b"400\r\n"
-            + body
-            + b"\r\n0\r\n\r\n"
-        ],
-    )
+    head = f"POST /{good} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    yield "a ticket and chunks", [head + b"400\r\n" + body + b"\r\n0\r\n\r\n"]
     yield "the body of another ticket", [post(f"/{place.ticket()}", body)]
     yield "a body of zeros", [post(f"/{place.ticket()}", bytes(1024))]
     yield "a used ticket", [place.question(used)]
@@ -284,16 +274,12 @@ async def test_with_a_certificate_it_speaks_https_itself(place, tmp_path):
     settings = place.config(certificate=str(tmp_path / "chain.pem"), private_key=str(tmp_path / "key.pem"))
     world = real.world()
     async with BridgeService(world, settings) as service:
-        from ramson.world import Tls
-
         page = await world.net.request(service.endpoint, HttpRequest("GET", "/"), tls=Tls(), timeout=5)
         assert b"holidays" in page.body
     await world.net.close()
 
 
 async def test_without_a_certificate_it_is_not_shown_to_the_world(place):
-    from ramson.errors import LocalError
-
     with pytest.raises(LocalError, match="behind a web server"):
         BridgeService(real.world(), place.config(listen="0.0.0.0:8080"))
 

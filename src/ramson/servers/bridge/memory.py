@@ -110,8 +110,9 @@ class Nonces(_Database):
     async def open(self) -> None:
         """See above."""
         await super().open()
-        for slot, nonce in await self._run(lambda db: db.execute("SELECT slot, nonce FROM nonces").fetchall()):
-            self._known.setdefault(int(slot), set()).add(bytes(nonce))
+        rows: list[Any] = await self._run(lambda db: db.execute("SELECT slot, nonce FROM nonces").fetchall())
+        for slot, nonce in rows:
+            self._known.setdefault(slot, set()).add(nonce)
 
     async def take(self, nonce: bytes, slot: int, now_slot: int) -> bool:
         """Note a nonce; False if it was there, or if there are too many.  Raises apsw.Error."""
