@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ramson import Bot
+from ramson import Bot, LocalError, Message, RemoteError
+from ramson.bot import command_line
+from ramson.bot.account_secret import read_passphrase
 from ramson.protocol import network_file
 from ramson.protocol.network_file import NetworkFile, Seed
+from ramson.testing import on_fake_network
 
 ECHO = Path(__file__).parents[2] / "examples" / "echo.py"
 
@@ -72,3 +75,41 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path):
         program.send_signal(signal.SIGTERM)
         assert program.wait(timeout=30) == 0
     assert (tmp_path / "echo.ramson").exists()
+
+
+def test_a_terminal_is_asked_until_the_same_was_typed_twice(monkeypatch, capsys):
+    answers = ["one", "two", "three", "three"]
+    monkeypatch.delenv("RAMSON_PASSPHRASE", raising=False)
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": lambda _self: True})())
+    monkeypatch.setattr("getpass.getpass", lambda _question: answers.pop(0))
+    assert read_passphrase(None, new=True) == "three"
+    assert "differ" in capsys.readouterr().err
+
+
+@on_fake_network
+async def test_the_doctor_tells_what_is_missing_and_init_stays_in_the_bots_world(net, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RAMSON_PASSPHRASE", "correct horse")
+    world = net.network.client_world(7)
+    bot = Bot(tmp_path / "bot.ramson", network=net.network.profile, world=world)
+    with pytest.raises(LocalError, match="nothing to do"):
+        await command_line._doctor(bot)
+
+    @bot.on()
+    async def answer(message: Message) -> str:
+        return "yes"
+
+    with pytest.raises(LocalError, match="no account file"):
+        await command_line._doctor(bot)
+    drawn = world.entropy.getstate()
+    await command_line._init(bot)
+    assert world.entropy.getstate() != drawn
+    capsys.readouterr()
+    await command_line._doctor(bot)
+    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["ok"] * 4
+    for number in range(8):
+        net.network.kill(number)
+    with pytest.raises(RemoteError):
+        await command_line._doctor(bot)
+    bot.path.chmod(0o644)
+    with pytest.raises(LocalError, match="others can read"):
+        await command_line._doctor(bot)

@@ -1,4 +1,7 @@
-"""Where a bot's passphrase comes from: a file, the environment, or a person; never the arguments."""
+"""Where a passphrase comes from: a file, the environment, or a person.
+
+It never comes from the arguments, which every user of the machine can read.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,34 @@ from typing import Final
 from ramson.errors import LocalError
 
 PASSPHRASE_VARIABLE: Final = "RAMSON_PASSPHRASE"  # noqa: S105 - the name of one
-LONGEST_SECRET: Final = 4096  # bytes
+LONGEST_SECRET: Final = 4096  # bytes of a passphrase file
 
 
-def read_passphrase(file: Path | None, *, new: bool) -> str:
-    """Return the passphrase of an account file, which for a `new` one a person types twice.  Raises LocalError."""
+def read_passphrase(
+    file: Path | None,
+    *,
+    new: bool = False,
+    what: str = "the account file",
+    variable: str = PASSPHRASE_VARIABLE,
+    option: str = "--passphrase-file",
+) -> str:
+    """Take the passphrase of `what` from a file, the environment or the person, who types a `new` one twice.
+
+    `variable` and `option` are where a program can give it.  Raises LocalError if there is nobody to ask.
+    """
     if file is not None:
         return _of_file(file)
-    if passphrase := os.environ.get(PASSPHRASE_VARIABLE):
+    if passphrase := os.environ.get(variable):
         return passphrase
     if not sys.stdin.isatty():
         raise LocalError(
-            "there is no passphrase for the account file",
-            remedy=f"Set {PASSPHRASE_VARIABLE}, or name a file with --passphrase-file or passphrase_file=….",
+            "there is no terminal to ask for the passphrase at",
+            remedy=f"Set {variable}, or name a file with {option}.",
         )
-    answer = getpass.getpass("Choose a passphrase for the account file: " if new else "Passphrase: ")
-    if new and getpass.getpass("Again: ") != answer:
-        raise LocalError("the two passphrases differ")
+    answer = getpass.getpass(f"Choose a passphrase for {what}: " if new else f"Passphrase of {what}: ")
+    while new and getpass.getpass("Repeat for confirmation: ") != answer:
+        sys.stderr.write("The two differ.\n")
+        answer = getpass.getpass(f"Choose a passphrase for {what}: ")
     return answer
 
 

@@ -67,7 +67,7 @@ class Bot(Router):
         self.network = network
         self.accepts = accepts
         self.passphrase_file = None if passphrase_file is None else Path(passphrase_file)
-        self._world = world
+        self.world = world
         self._workers = workers
         self._grace = grace
         self._on_error: ErrorFunction | None = None
@@ -149,12 +149,12 @@ class Bot(Router):
         passphrase = read_passphrase(self.passphrase_file, new=new)
         if new:
             return Client.create(
-                self.path, passphrase=passphrase, network=self.network, world=self._world, name=self.name
+                self.path, passphrase=passphrase, network=self.network, world=self.world, name=self.name
             )
-        return Client.open(self.path, passphrase=passphrase, network=self.network, world=self._world, connect=connect)
+        return Client.open(self.path, passphrase=passphrase, network=self.network, world=self.world, connect=connect)
 
     def run(self, arguments: Sequence[str] | None = None) -> None:
-        """Do what the command line says: `serve` (if it says nothing), `init`, `id` or `qr`; see `--help`.  Exits."""
+        """Do what the command line says: `serve` (if it says nothing), `init`, `id`, `qr`, `doctor`.  Exits."""
         command: Callable[[Bot, Sequence[str] | None], None]
         from ramson.bot.command_line import main as command  # noqa: PLC0415 - only scripts need it
 

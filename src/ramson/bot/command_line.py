@@ -4,6 +4,7 @@
     python echo.py init       make the account, print its id and, this once, its recovery phrase
     python echo.py id         print the account id
     python echo.py qr         show the account id as a QR code
+    python echo.py doctor     look whether it could work: the file, the way into the network, its mailbox
 
 Exit codes: 0 done; 1 it did not work; 2 the command line was wrong.
 """
@@ -16,28 +17,32 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ramson.bot.account_secret import read_passphrase
-from ramson.errors import LocalError, RamsonError
+from ramson.errors import LocalError, RamsonError, RemoteError
 from ramson.messenger import account
 from ramson.messenger.vault import check_absent
-from ramson.network import MAINNET, TESTNET, NetworkProfile
+from ramson.network import MAINNET, TESTNET, Light, NetworkProfile
 from ramson.protocol import network_file
 from ramson.world import real
+from ramson.world.real.event_loop import new_event_loop
 
 if TYPE_CHECKING:
     from ramson.bot.bot import Bot
 
 READY: Final = "ready"
+DOCTOR_SECONDS: Final = 60.0  # for the paths, and again for the mailbox
 NETWORK_VARIABLE: Final = "RAMSON_NETWORK"
 _COMMANDS: Final = {
     "serve": "work until Ctrl-C (this is what happens without a command)",
     "init": "make the account; print its id and, this once, its recovery phrase",
     "id": "print the account id",
     "qr": "show the account id as a QR code",
+    "doctor": "look whether it could work: the file, the way into the network, its mailbox",
 }
 
 
@@ -45,7 +50,7 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
     """Do what the arguments (if None: the program's own) say, and exit if it does not work."""
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="\n".join(f"{name:6} {what}" for name, what in _COMMANDS.items()),
+        description="\n".join(f"{name:7} {what}" for name, what in _COMMANDS.items()),
     )
     parser.add_argument("command", nargs="?", choices=list(_COMMANDS), default="serve")
     parser.add_argument(
@@ -61,8 +66,8 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
             bot.network = _profile(given.network)
         if given.passphrase_file is not None:
             bot.passphrase_file = given.passphrase_file
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run({"serve": _serve, "init": _init, "id": _id, "qr": _qr}[given.command](bot))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run({"serve": _serve, "init": _init, "id": _id, "qr": _qr, "doctor": _doctor}[given.command](bot))
     except RamsonError as error:
         sys.stderr.write(f"{error}. {error.remedy}".strip() + "\n")
         sys.exit(1)
@@ -84,7 +89,7 @@ async def _serve(bot: Bot) -> None:
 async def _init(bot: Bot) -> None:
     check_absent(bot.path)
     passphrase = read_passphrase(bot.passphrase_file, new=True)
-    keys = await account.create(bot.path, passphrase, world=real.world(), name=bot.name)
+    keys = await account.create(bot.path, passphrase, world=bot.world or real.world(), name=bot.name)
     _print(str(keys.id))
     sys.stderr.write("The recovery phrase is the account: write it down, and tell it to nobody:\n")
     _print(account.phrase_of_keys(keys))
@@ -100,6 +105,37 @@ async def _qr(bot: Bot) -> None:
     identity = await _account_id(bot)
     segno.make(identity, micro=False).terminal(out=sys.stdout, compact=True)
     _print(identity)
+
+
+async def _doctor(bot: Bot) -> None:
+    """Say of each thing a bot needs that it is there.  Raises LocalError, RemoteError for what is not."""
+    handlers, jobs = sum(1 for _ in bot.handlers()), sum(1 for _ in bot.jobs())
+    if not handlers + jobs:
+        raise LocalError("there is nothing to do", remedy="Declare a handler with @bot.on, or a job with @bot.every.")
+    _print(f"ok  {handlers} handlers and {jobs} jobs are declared")
+    if not bot.path.exists():
+        raise LocalError(f"there is no account file at {bot.path}", remedy="Make it with `init`.")
+    if os.name == "posix" and bot.path.stat().st_mode & 0o077:
+        raise LocalError(f"others can read {bot.path}", remedy=f"Run: chmod 600 {bot.path}")
+    async with bot.make_client() as client:
+        _print(f"ok  the account file opens: {client.account_id}")
+        status = client.path
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DOCTOR_SECONDS):
+                async for status in client.watch_path():
+                    if status.light is Light.GREEN:
+                        break
+        if status.light is not Light.GREEN:
+            raise RemoteError(f"the light is {status.light.value}: {status.reason}")
+        _print("ok  there are two paths into the network")
+        try:
+            async with asyncio.timeout(DOCTOR_SECONDS):
+                await client.synced()
+        except TimeoutError:
+            raise RemoteError(
+                "the nodes that keep its messages do not answer", remedy="Try again in a minute."
+            ) from None
+        _print("ok  the nodes that keep its messages answer")
 
 
 async def _account_id(bot: Bot) -> str:
@@ -125,11 +161,3 @@ def _profile(text: str) -> NetworkProfile:
 def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - there is none on some systems
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

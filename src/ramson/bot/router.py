@@ -111,6 +111,14 @@ class Router:
             if isinstance(part, Router):
                 yield from part.routers()
 
+    def handlers(self) -> Iterator[Handler]:
+        """Go through the handlers in their order, those of included routers as well."""
+        for part in self._parts:
+            if isinstance(part, Router):
+                yield from part.handlers()
+            else:
+                yield part
+
     def jobs(self) -> Iterator[Job]:
         """Go through the jobs, those of included routers as well."""
         yield from self._jobs

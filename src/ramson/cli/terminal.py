@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ramson.errors import RamsonError
+from ramson.world.real.event_loop import new_event_loop
 
 if TYPE_CHECKING:
     from ramson.network import PathStatus  # a node's process has no use for it
@@ -35,18 +36,10 @@ class Interrupted(typer.Exit):
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine, on uvloop where that is installed.  Raises Interrupted."""
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(main)
     except KeyboardInterrupt:
         raise Interrupted from None
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - there is none on some systems
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def result(text: str) -> None:
