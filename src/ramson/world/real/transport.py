@@ -192,6 +192,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     Its owner is likely being cancelled; the few seconds this takes are bounded, and a child left behind is worse.
     """
     assert process.stdin is not None  # noqa: S101 - it was asked for
+    assert process.stdout is not None  # noqa: S101 - as above
     process.stdin.close()
     for insist in (None, process.terminate, process.kill):
         if insist is not None:
@@ -199,5 +200,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 insist()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE):
+                while await process.stdout.read(MAX_LINE):
+                    pass  # until all its ends are closed
                 await process.wait()
                 return
