@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "export": ("keeping", "export"),
     "import": ("keeping", "import_"),
     "path": ("path", "path"),
+    "bot": ("bots", "bot_app"),
     "demo": ("devnet", "demo"),
     "devnet": ("devnet", "devnet"),
     "node": ("operate", "node_app"),
