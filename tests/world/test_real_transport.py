@@ -22,7 +22,7 @@ FAKE = Path(__file__).parent / "fake_transport.py"
 # Where tests run unattended a missing program is a failure, so that they never fall silent.
 OBFS4 = shutil.which("obfs4proxy")
 needs_obfs4 = pytest.mark.skipif(
-    OBFS4 is None and not os.environ.get("CI"), reason="obfs4proxy is not installed: make system-packages, as root"
+    OBFS4 is None and not os.environ.get("RAMSON_CI"), reason="obfs4proxy is not installed: make system-packages, as root"
 )
 
 
