@@ -7,6 +7,7 @@ to the next node by a call, and share one mailbox a swarm.  What they do wrong i
 import asyncio
 import base64
 import datetime as dt
+import functools
 import hashlib
 import random
 from collections.abc import Callable
@@ -217,6 +218,7 @@ class FakeNetwork:
         self.page = 100
         self.contacted: list[tuple[str, FakeNode, str, bytes]] = []
         self.seed_queries: list[HttpRequest] = []
+        self.lies: dict[str, NodeList] = {}  # what some seeds list, by their addresses
         self.outside: Callable[[onion.ToServer], HttpResponse] = lambda _: HttpResponse(502, {}, b"no such host")
         self.events: list[Any] = []
         self.nodes = [self._node(i, (i % swarms) * 2**60) for i in range(count)]
@@ -225,7 +227,7 @@ class FakeNetwork:
             self.sim.host(each.record.ip).start(each.run)
         for i in (1, 2, 3):
             self.sim.name(f"seed{i}.test", f"10.100.0.{i}")
-            self.sim.host(f"10.100.0.{i}").start(self._seed)
+            self.sim.host(f"10.100.0.{i}").start(functools.partial(self._seed, f"10.100.0.{i}"))
         pin = frozenset([pin_of(certificate)])
         self.profile = NetworkProfile(
             "test", tuple(SeedUrl(f"https://seed{i}.test:4443/json_rpc", pin) for i in (1, 2, 3)), testnet=True
@@ -238,11 +240,12 @@ class FakeNetwork:
         record = NodeRecord(keys.public, keys.to_x25519().public, b"L" * 32, f"10.1.{number}.1", PORT, 22020, swarm_id)
         return FakeNode(self, keys, record)
 
-    async def _seed(self, world: World) -> None:
+    async def _seed(self, address: str, world: World) -> None:
         def answer(request: HttpRequest) -> HttpResponse:
             self.seed_queries.append(request)
             query = seed.parse_query(request.body)
-            return HttpResponse(200, {}, seed.encode_service_nodes(self.listed, query, random.Random(1)))
+            listed = self.lies.get(address, self.listed)
+            return HttpResponse(200, {}, seed.encode_service_nodes(listed, query, random.Random(1)))
 
         await world.net.listen(Endpoint("0.0.0.0", 4443), answer, certificate=self.certificate, limits=HttpLimits())
         await asyncio.Event().wait()

@@ -75,11 +75,12 @@ class PathBuilder:
                 await self._wanted.wait()
 
     async def _build(self) -> None:
-        """Build what is missing.  Raises NoSeeds and NoPath; paths already built stay."""
+        """Build what is missing.  Raises NoSeeds, ListsContradict and NoPath; paths already built stay."""
         if not self._routing.missing:
             return
+        online = True
         if self._doubtful or not self._routing.usable:
-            await self._directory.load_from_seeds()
+            online = await self._directory.load()
             self._doubtful = False
         if not self._routing.usable:
             raise NoPath("The list of nodes is too short or too uniform to build a path from")
@@ -90,7 +91,8 @@ class PathBuilder:
                 break
             candidates = self._routing.guard_candidates(BATCH, beside=tested)
             tested.extend(node.ed25519 for node in candidates)
-            await self._test(candidates)
+            # If nobody gave a list we may be offline, and back at any moment: then it is the guards' turn first.
+            await self._test(candidates, guards=() if online else self._routing.idle_guards)
         if self._routing.paths:
             # Only now that another node could be reached is one that could not be worth forgetting.
             self._routing.remember_guards(())
@@ -102,16 +104,24 @@ class PathBuilder:
                 else "None of the nodes tried as a first step answers"
             )
 
-    async def _test(self, nodes: Sequence[NodeRecord]) -> None:
-        """Test some nodes at once and build behind each that answers, as soon as it does."""
-        candidates = [node.ed25519 for node in nodes]
+    async def _test(self, nodes: Sequence[NodeRecord], *, guards: Sequence[NodeRecord] = ()) -> None:
+        """Test some nodes at once and build behind each that answers, as soon as it does.
+
+        With `guards`, remembered ones, these are tested as well, and the others wait until all of them were.
+        """
+        sparing = [node.ed25519 for node in (*guards, *nodes)]
+        guards_tested = asyncio.Event()
 
         async def test(node: NodeRecord) -> None:
             good = await self._entry.test(node)
             self._trace(GuardTested(node, good))
+            if good and node not in guards:
+                await guards_tested.wait()
             if good and self._routing.missing:
-                self._routing.build(node, sparing=candidates)
+                self._routing.build(node, sparing=sparing)
 
         async with asyncio.TaskGroup() as group:
-            for node in nodes:
-                group.create_task(test(node), name="guard test")
+            testing = {node: group.create_task(test(node), name="guard test") for node in (*guards, *nodes)}
+            if guards:
+                await asyncio.wait([testing[guard] for guard in guards])
+            guards_tested.set()

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from ramson.errors import ParseError
+from ramson.network.judge import Known, Standing
 from ramson.protocol.nodes import NodeRecord
 
 MAX_SIZE = 8 * 1024 * 1024  # bytes
@@ -84,11 +85,22 @@ class FileCache:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Nodes and guards (Ed25519 keys) of one network, as they were at `saved_ms`."""
+    """Nodes and guards (Ed25519 keys) of one network, as they were at `saved_ms`.
+
+    `standing` is what the list of nodes was worth when it was last vouched for, at `vouched_ms`; `voice` whose it was.
+    """
 
     nodes: tuple[NodeRecord, ...]
     guards: tuple[bytes, ...]
     saved_ms: int
+    standing: Standing = Standing.PROVISIONAL
+    voice: str = ""
+    vouched_ms: int = 0
+
+    @property
+    def known(self) -> Known:
+        """The list as something to judge others by."""
+        return Known(self.nodes, self.standing, self.voice, self.vouched_ms)
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,6 +109,9 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
     saved_ms: int
     guards: list[bytes]
     nodes: list[tuple[bytes, bytes, bytes, str, int, int, int, int]]
+    standing: Standing = Standing.PROVISIONAL  # what was saved without was one voice's word
+    voice: str = ""
+    vouched_ms: int = 0
 
 
 _decode = msgspec.json.Decoder(_Document).decode
@@ -117,7 +132,16 @@ def encode(snapshot: Snapshot, network: str) -> bytes:
         )
         for node in snapshot.nodes[:MAX_NODES]
     ]
-    document = _Document(VERSION, network, snapshot.saved_ms, list(snapshot.guards[:MAX_GUARDS]), nodes)
+    document = _Document(
+        VERSION,
+        network,
+        snapshot.saved_ms,
+        list(snapshot.guards[:MAX_GUARDS]),
+        nodes,
+        snapshot.standing,
+        snapshot.voice,
+        snapshot.vouched_ms,
+    )
     return msgspec.json.encode(document)
 
 
@@ -139,4 +163,6 @@ def decode(data: bytes, network: str, *, now_ms: int) -> Snapshot:
     sound = all(len(node.ed25519) == len(node.x25519) == 32 and 0 <= node.https_port < 2**16 for node in nodes)
     if not sound or any(len(guard) != 32 for guard in document.guards):
         raise ParseError("node cache: a key or port out of range")
-    return Snapshot(nodes, tuple(document.guards), document.saved_ms)
+    return Snapshot(
+        nodes, tuple(document.guards), document.saved_ms, document.standing, document.voice, document.vouched_ms
+    )

@@ -17,7 +17,18 @@ class NoSeeds(NetworkError):
         super().__init__(
             message,
             remedy="Check the connection; if other sites work, this network may block Session:"
-            " try another network, a VPN or a bridge.",
+            " try another network, a VPN or a bridge, or take a list of nodes from somebody who is connected"
+            " (ramson nodes import).",
+        )
+
+
+class ListsContradict(NetworkError):
+    """There are lists of nodes, but at least one of them is wrong or a lie, and it cannot be told which."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The lists of nodes that can be had contradict each other or what is known: at least one is wrong or a lie",
+            remedy="Take a newer list from somebody you trust (ramson nodes import).",
         )
 
 

@@ -232,8 +232,8 @@ def _majority(voices: Sequence[FoundList]) -> tuple[NodeRecord, ...]:
     for each in voices:
         own = {identity(node): node for node in each.nodes}
         votes.update(own.keys())
-        listed = own | listed
-    nodes = tuple(node for name, node in sorted(listed.items()) if 2 * votes[name] > len(voices))
+        listed = listed | own
+    nodes = tuple(node for name, node in listed.items() if 2 * votes[name] > len(voices))
     usual = sorted(len(each.nodes) for each in voices)[len(voices) // 2]
     return nodes if _enough(len(nodes), usual) else ()
 

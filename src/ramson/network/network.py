@@ -40,7 +40,7 @@ from ramson.network.routing import Routing
 from ramson.network.status import Light, PathStatus, StatusBoard, status_of
 from ramson.network.swarm_requests import SwarmRequests
 from ramson.network.swarms import Swarms
-from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Source, Trace, no_trace
+from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Trace, no_trace
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.onion import ServerDestination
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse
@@ -88,13 +88,15 @@ class Network:
         self._routing = Routing(
             diversity=profile.diversity, min_pool=profile.min_pool, entropy=world.entropy, trace=self._on_event
         )
-        directory = Directory(entry, profile, self._routing, self._on_event)
-        self._builder = PathBuilder(entry, directory, self._routing, trouble=self._on_trouble, trace=self._on_event)
+        self._directory = Directory(entry, profile, self._routing, self._on_event, world.clock.now)
+        self._builder = PathBuilder(
+            entry, self._directory, self._routing, trouble=self._on_trouble, trace=self._on_event
+        )
         attempts = Attempts(world, entry, self._routing, self._on_event, self._spawn)
         self._guard_watch = GuardWatch(entry, self._routing, self._on_event)
         self._path_watch = PathWatch(attempts, self._routing, world.entropy, self._on_event)
         self._requests = OnionRequests(attempts, self._routing, self._offset, self._find_path)
-        self._refresher = Refresher(directory, self._requests)
+        self._refresher = Refresher(self._directory, self._requests)
         self._swarms = Swarms(self._requests, self._routing, world.entropy, self._refresher.hurry)
         swarm_requests = SwarmRequests(self._requests, self._swarms, self._routing, self._offset)
         self._mailbox = Mailbox(self._requests, swarm_requests, self._swarms, self._routing, self.now)
@@ -342,7 +344,7 @@ class Network:
         except ParseError as error:
             log.info("%s", error)
             return
-        self._routing.load(snapshot.nodes, Source.CACHE)
+        self._directory.remember(snapshot.known)
         self._routing.remember_guards(snapshot.guards)
         self._unsaved.clear()
 
@@ -356,7 +358,14 @@ class Network:
         if not self._unsaved.is_set() or not self._routing.pool:
             return
         self._unsaved.clear()
-        snapshot = Snapshot(tuple(self._routing.pool.values()), self._routing.guards, self._clock.now())
+        known = self._directory.known
+        snapshot = Snapshot(
+            # All nodes of the list, also those that failed today: it is what other lists are held against.
+            known.nodes if known else tuple(self._routing.pool.values()),
+            self._routing.guards,
+            self._clock.now(),
+            *((known.standing, known.voice, known.time_ms) if known else ()),
+        )
         data = memory.encode(snapshot, self._profile.fingerprint)
         try:
             await self._disk.run(lambda: self._cache.save(data))

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ramson.errors import LocalError
+from ramson.network.list_source import ListSource
 from ramson.protocol import public_seeds
 from ramson.protocol.file_server import OFFICIAL, FileServer
 from ramson.protocol.network_file import NetworkFile, NodeState, Seed
+from ramson.protocol.node_list import ListAuthority
 from ramson.protocol.nodes import NodeRecord
 from ramson.world import Endpoint, Tls
 
@@ -75,6 +77,7 @@ class NetworkProfile:
     `diversity` is the IPv4 prefix length within which the hops of a path must differ (None: no rule), `min_pool` the
     number of nodes and of subnets below which no path is built.  `bundled` nodes are used when no seed answers.
     `file_server` is where this network's clients put files, and what URLs that name no server's key mean.
+    `signers` are who speaks for the network in signed node lists, `lists` the channels that may bring one.
     """
 
     name: str
@@ -84,6 +87,13 @@ class NetworkProfile:
     min_pool: int = PUBLIC_MIN_POOL
     bundled: tuple[NodeRecord, ...] = ()
     file_server: FileServer | None = None
+    signers: ListAuthority | None = None
+    lists: tuple[ListSource, ...] = ()
+
+    @property
+    def authority(self) -> ListAuthority:
+        """Who is believed about this network's nodes; nobody, if no signers are known."""
+        return self.signers or ListAuthority(f"private-{self.fingerprint[:16]}")
 
     @property
     def fingerprint(self) -> str:
@@ -110,6 +120,7 @@ class NetworkProfile:
             min_pool=PRIVATE_MIN_POOL,
             bundled=() if seeds else nodes,
             file_server=file.file_server,
+            signers=file.node_lists.authority if file.node_lists else None,
         )
 
 
@@ -117,10 +128,12 @@ MAINNET = NetworkProfile(
     name="mainnet",
     seeds=tuple(SeedUrl.of(seed) for seed in public_seeds.MAINNET),
     file_server=OFFICIAL,
+    signers=ListAuthority("mainnet"),  # nobody yet: docs/node-lists.md says what that means
 )
 TESTNET = NetworkProfile(
     name="testnet",
     seeds=tuple(SeedUrl.of(seed) for seed in public_seeds.TESTNET),
     testnet=True,
+    signers=ListAuthority("testnet"),
     file_server=OFFICIAL,  # spec gap: no other is known, and the test network's nodes reach it as well
 )

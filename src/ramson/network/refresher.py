@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ramson.errors import ParseError
 from ramson.network.directory import Directory
-from ramson.network.errors import NoSeeds
+from ramson.network.errors import ListsContradict, NoSeeds
 from ramson.network.failures import of_node
 from ramson.network.requests import Answer, OnionRequests
 from ramson.protocol import seed, storage
@@ -49,7 +49,7 @@ class Refresher:
         while True:
             try:
                 await self._directory.refresh(self.ask)
-            except NoSeeds as error:
+            except (NoSeeds, ListsContradict) as error:
                 log.info("the node list could not be renewed: %s", error)
             await self._pause(REFRESH_EVERY)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ramson.network.failures import Failure
+from ramson.network.judge import Standing, Why
 from ramson.network.paths import Path
 from ramson.protocol.nodes import NodeRecord
 
@@ -19,6 +20,7 @@ class Source(StrEnum):
     """Where a list of nodes came from."""
 
     CACHE = "cache"
+    LIST = "list"
     SEEDS = "seeds"
     NODES = "nodes"
     BUNDLED = "bundled"
@@ -30,6 +32,31 @@ class SeedFailed:
 
     host: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListFailed:
+    """A channel for signed node lists gave none, or nothing that is one."""
+
+    channel: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListRefused:
+    """A list was there and is not used; `voice` is the channel or seed it came from."""
+
+    voice: str
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class ListAdopted:
+    """A list from a seed or channel is used.  `stale`: it is past its soft expiry, and nothing newer was found."""
+
+    voice: str
+    standing: Standing
+    stale: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +167,9 @@ class RequestAnswered:
 
 Event = (
     SeedFailed
+    | ListFailed
+    | ListRefused
+    | ListAdopted
     | PoolLoaded
     | GuardTested
     | HopChosen
