@@ -38,6 +38,7 @@ from ramson.network.trace import no_trace
 from ramson.protocol.config import Contact, Picture
 from ramson.protocol.content import NEVER, Attachment, Expiration, Extraction, LinkPreview, Profile, Quote
 from ramson.protocol.nodes import NodeRecord
+from ramson.reach import NO_WISHES, ReachSettings, open_entry
 from ramson.world import World, real
 
 # Others give up after 15 s.  One attempt by a path with a dead node takes 10 s, and this is done once in a life.
@@ -99,6 +100,7 @@ class Client:
         receive: bool,
         trace: Trace,
         connect: bool = True,
+        reach: ReachSettings = NO_WISHES,
     ) -> None:
         self._path = path
         self._passphrase = passphrase
@@ -106,6 +108,7 @@ class Client:
         self._world = world
         self._receive = receive and connect
         self._connect = connect
+        self._reach = reach
         self._trace = trace
         self._new: Callable[[World], Awaitable[object]] | None = None
         self._parts: _Parts | None = None
@@ -121,16 +124,17 @@ class Client:
         world: World | None = None,
         receive: bool = True,
         connect: bool = True,
+        reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
         """Prepare to open the account file at `path`; entering the client opens it.
 
         `world` is the real one unless given.  Without `receive` nothing is fetched: enough to send; without `connect`
-        the network is not used at all: enough to look; what is written goes out the next time.  `trace` is told what
-        the network does (see `ramson.network.trace`).
+        the network is not used at all: enough to look; what is written goes out the next time.  `reach` says how to get
+        out where the network is blocked; `trace` is told what the network does (see `ramson.network.trace`).
         Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, …).
         """
-        return cls(Path(path), passphrase, network, world, receive=receive, trace=trace, connect=connect)
+        return cls(Path(path), passphrase, network, world, receive=receive, trace=trace, connect=connect, reach=reach)
 
     @classmethod
     def create(
@@ -144,6 +148,7 @@ class Client:
         phrase: str | None = None,
         cost: KeyCost = DEFAULT_COST,
         receive: bool = True,
+        reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
         """Prepare to make the file of a new account at `path` and open it; entering the client does both.
@@ -153,7 +158,7 @@ class Client:
         if it has none; `cost` is what a guess of the passphrase costs.
         Entering raises AccountFileError, PhraseError, BadName.
         """
-        client = cls(Path(path), passphrase, network, world, receive=receive, trace=trace)
+        client = cls(Path(path), passphrase, network, world, receive=receive, trace=trace, reach=reach)
         client._new = partial(_create, client._path, passphrase, name=name, phrase=phrase, cost=cost)
         return client
 
@@ -170,7 +175,11 @@ class Client:
             self._passphrase = ""
             stack.callback(store.close)
             stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
-            network = Network(world, self._profile, StoreCache(store, self._profile), trace=self._trace)
+            cache, entry = StoreCache(store, self._profile), None
+            if self._connect:
+                state = self._path.with_name(self._path.name + ".transports")
+                entry = await stack.enter_async_context(open_entry(world, self._reach, state))
+            network = Network(world, self._profile, cache, entry=entry, trace=self._trace)
             if self._connect:
                 await stack.enter_async_context(network)
             engine = Engine(store, network, world.entropy, answers=self)

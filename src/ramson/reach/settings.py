@@ -103,6 +103,9 @@ class ReachSettings:
         return replace(self, **changes)
 
 
+NO_WISHES: Final = ReachSettings()
+
+
 def parse(data: bytes) -> ReachSettings:
     """Read the file.  Raises ReachSettingsError, BadProxyAddress, BadBridgeLink, BadTransportLine."""
     if len(data) > MAX_FILE:
