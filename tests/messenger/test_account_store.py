@@ -167,7 +167,7 @@ def test_messages_come_to_the_consumer_by_sent_time(store, bob):
 def test_attachments_are_kept(store, bob):
     three = TextMessage("", 1, attachments=(Attachment(url="u", key=b"k", size=1),) * 3)
     receive(store, [Letter(bob.id, bob.id, three, content.encode(three), "h")], ["h"], [], 0)
-    assert store.conversations.undelivered(()).attachments == three.attachments
+    assert store.conversations.undelivered(()).attachments[0].pointer == three.attachments[0]
 
 
 def test_positions_and_seen_hashes_are_written_with_the_messages(reopen, bob):
@@ -237,6 +237,7 @@ async def test_a_message_without_a_client_cannot_be_answered(alice, bob):
 
 WRITER = textwrap.dedent("""
     import pathlib
+    import random
     import sys
     from ramson.crypto.account import AccountKeys
     from ramson.messenger.intake import Intake

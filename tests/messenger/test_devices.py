@@ -320,7 +320,7 @@ def test_quotes_and_attachments_arrive_as_they_were_sent(world):
         return hello, last(world.phone, world.bob)
 
     hello, message = world.play(main)
-    assert message.attachments == (file,)
+    assert [each.pointer for each in message.attachments] == [file]
     assert message.quote == Quote(hello.sent_ms, world.phone.id.hex)
 
 

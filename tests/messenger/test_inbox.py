@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from ramson.crypto.hashing import message_hash
 from ramson.messenger import letters
-from ramson.messenger.inbox import INTERVAL, Inbox, Listeners
+from ramson.messenger.inbox import Inbox, Listeners
 from ramson.messenger.letters import Letter
+from ramson.messenger.pace import IDLE, JITTER, QUIET, TALK, TALKING, USUAL, Pace
 from ramson.messenger.store import Store
 from ramson.messenger.vault import KeyCost
 from ramson.network import NoPath, Polled, Retrieved
@@ -82,7 +83,7 @@ def nothing(*_what):
 
 @contextlib.asynccontextmanager
 async def running(store, swarm, read):
-    inbox = Inbox(store, swarm, read, lambda: 1000, Listeners(nothing, nothing, nothing))
+    inbox = Inbox(store, swarm, read, lambda: 1000, Listeners(nothing, nothing, nothing), Pace(random.Random(1)))
     task = asyncio.get_running_loop().create_task(inbox.run())
     try:
         yield inbox
@@ -137,10 +138,55 @@ def test_it_polls_every_five_seconds_also_through_an_outage(store, bob):
             await asyncio.sleep(60)
             node.keep(b"10|a")
             swarm.down = False
-            return await collect(inbox, INTERVAL + 1)
+            return await collect(inbox, USUAL * (1 + JITTER) + 1)
 
     assert virtually(main()) == ["a"]
-    assert swarm.polls == pytest.approx(60 / INTERVAL, abs=3)
+    assert swarm.polls == pytest.approx(60 / USUAL, abs=3)
+
+
+def test_it_polls_more_often_while_people_talk_and_less_when_nothing_happens():
+    async def main():
+        pace = Pace(random.Random(1))
+
+        async def polls(seconds):
+            loop, count = asyncio.get_running_loop(), 0
+            ends = loop.time() + seconds
+            while loop.time() < ends:
+                await pace.wait()
+                count += 1
+            return count
+
+        assert await polls(600) == pytest.approx(600 / USUAL, rel=0.1)
+        await asyncio.sleep(QUIET)
+        assert await polls(600) == pytest.approx(600 / IDLE, rel=0.1)
+        with pace.watching():
+            assert await polls(600) == pytest.approx(600 / TALKING, rel=0.1)
+        pace.active()
+        assert await polls(TALK) == pytest.approx(TALK / TALKING, rel=0.1)
+        assert await polls(600) == pytest.approx(600 / USUAL, rel=0.1)
+
+    virtually(main())
+
+
+def test_a_word_ends_a_long_wait_and_waits_differ():
+    async def main():
+        loop, pace = asyncio.get_running_loop(), Pace(random.Random(1))
+        pace.interval()
+        await asyncio.sleep(1.1 * QUIET)
+        began = loop.time()
+        loop.call_later(1, pace.active)
+        await pace.wait()
+        assert loop.time() - began <= TALKING * (1 + JITTER)
+        moments = []
+        for _ in range(20):
+            began = loop.time()
+            await pace.wait()
+            moments.append(loop.time() - began)
+        return moments
+
+    moments = virtually(main())
+    assert len(set(moments)) == 20
+    assert all(TALKING * (1 - JITTER) <= each <= TALKING * (1 + JITTER) + 0.01 for each in moments)
 
 
 def test_a_long_backlog_is_fetched_without_waiting(store, bob):

@@ -8,8 +8,11 @@ from ramson.messenger.actions import (
     NotYours,
     TooManyReactions,
 )
-from ramson.messenger.client import Client, Deletion, NotOpen, NotReceiving, Settings
+from ramson.messenger.attachments import BadAttachment
+from ramson.messenger.client import Client, NotOpen, NotReceiving, Settings
+from ramson.messenger.deletion import Deletion
 from ramson.messenger.events import (
+    CatchUp,
     ContactChanged,
     ConversationRead,
     Event,
@@ -20,6 +23,8 @@ from ramson.messenger.events import (
     MessagesRead,
     MessageSynced,
     MessageUnsent,
+    MessageUploading,
+    PictureChanged,
     ProfileChanged,
     ReactionChanged,
     RequestAccepted,
@@ -27,8 +32,23 @@ from ramson.messenger.events import (
     TimerChanged,
     TypingChanged,
 )
+from ramson.messenger.file_transfers import FileError, FileGone, UnknownServer
+from ramson.messenger.images import BadPicture
 from ramson.messenger.letters import BadName, BadRecipient, BadText, BadTimer
-from ramson.messenger.message import Conversation, Kind, Message, NoReply, Reaction, Receipt, State
+from ramson.messenger.message import (
+    Attachment,
+    Conversation,
+    FileState,
+    FileToSend,
+    Kind,
+    Message,
+    NoFileServer,
+    NoReply,
+    Reaction,
+    Receipt,
+    State,
+)
+from ramson.messenger.pictures import Contact, NoPicture
 from ramson.messenger.vault import (
     AccountFileError,
     AccountFileExists,
@@ -43,19 +63,28 @@ __all__ = [
     "AccountFileError",
     "AccountFileExists",
     "AccountFileMissing",
+    "Attachment",
+    "BadAttachment",
     "BadName",
+    "BadPicture",
     "BadReaction",
     "BadRecipient",
     "BadText",
     "BadTimer",
     "Blocked",
+    "CatchUp",
     "Client",
+    "Contact",
     "ContactChanged",
     "Conversation",
     "ConversationRead",
     "Deletion",
     "Event",
     "EventStream",
+    "FileError",
+    "FileGone",
+    "FileState",
+    "FileToSend",
     "KeyCost",
     "Kind",
     "Message",
@@ -64,7 +93,10 @@ __all__ = [
     "MessageSettled",
     "MessageSynced",
     "MessageUnsent",
+    "MessageUploading",
     "MessagesRead",
+    "NoFileServer",
+    "NoPicture",
     "NoReply",
     "NoSuchMessage",
     "NotAnAccountFile",
@@ -72,6 +104,7 @@ __all__ = [
     "NotOpen",
     "NotReceiving",
     "NotYours",
+    "PictureChanged",
     "ProfileChanged",
     "Reaction",
     "ReactionChanged",
@@ -83,6 +116,7 @@ __all__ = [
     "TimerChanged",
     "TooManyReactions",
     "TypingChanged",
+    "UnknownServer",
     "WeakPassphrase",
     "WrongPassphrase",
 ]

@@ -26,6 +26,7 @@ from ramson.protocol.content import (
     MAX_RECEIPTS,
     NEVER,
     Attachment,
+    CommunityInvitation,
     DataExtraction,
     Expiration,
     ExpirationMode,
@@ -78,12 +79,14 @@ class BadReaction(LocalError):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A text to be sent, with what goes with it."""
+    """A text to be sent, with what goes with it; `files` of it, (id, place), are still to be uploaded."""
 
     text: str
     quote: Quote | None = None
     attachments: tuple[Attachment, ...] = ()
     previews: tuple[LinkPreview, ...] = ()
+    invitation: CommunityInvitation | None = None
+    files: tuple[tuple[int, int], ...] = ()
 
 
 class Actions:
@@ -102,16 +105,27 @@ class Actions:
 
     # Writing
 
+    def check(self, to: AccountId, draft: Draft, *, attachments: int) -> None:
+        """Say before anything is done whether a draft with so many attachments can be sent.
+
+        Raises BadText, BadRecipient, Blocked.
+        """
+        letters.check_recipient(to)
+        if draft.text or not (attachments or draft.invitation):
+            letters.check_text(draft.text)
+        if attachments > MAX_ATTACHMENTS:
+            raise letters.BadText(f"a message has at most {MAX_ATTACHMENTS} attachments")
+        letters.check_previews(draft.text, draft.previews)
+        contact = self._configs.contact(to)
+        if contact is not None and contact.blocked:
+            raise Blocked("this contact is blocked", remedy="Unblock it first.")
+
     def send(self, to: AccountId, draft: Draft) -> int:
         """Queue a text and return its id.  Whoever is written to is approved by that.
 
         Raises BadText, BadRecipient, Blocked.
         """
-        letters.check_recipient(to)
-        if draft.text or not draft.attachments:
-            letters.check_text(draft.text)
-        if len(draft.attachments) > MAX_ATTACHMENTS:
-            raise letters.BadText(f"a message has at most {MAX_ATTACHMENTS} attachments")
+        self.check(to, draft, attachments=len(draft.attachments))
         with self._configs.changing():
             told = self._approve(to)
             expiration = self.expiration(to)
@@ -125,9 +139,10 @@ class Actions:
                     expiration=expiration,
                     attachments=draft.attachments,
                     previews=draft.previews,
+                    invitation=draft.invitation,
                 )
 
-            number = self._queue(to, message)
+            number = self._queue(to, message, draft.files)
         self._tell(told)
         return number
 
@@ -183,6 +198,8 @@ class Actions:
             text = self._conversations.text(message.id)
             if text is None or message.sender != self._own or message.state is not State.FAILED:
                 raise NoSuchMessage("only a text that could not be sent is sent again")
+            if not all(each.url for each in text.attachments) and not self._store.attached.urls(message.id):
+                raise NoSuchMessage("the files of this message are not here any more", remedy="Send them anew.")
             sealed = letters.write(
                 replace(text, sync_target=None), self._store.keys, message.conversation, self._entropy
             )
@@ -370,11 +387,11 @@ class Actions:
 
     # Inside
 
-    def _queue(self, to: AccountId, message: Callable[[int], Sendable]) -> int:
+    def _queue(self, to: AccountId, message: Callable[[int], Sendable], files: Sequence[tuple[int, int]] = ()) -> int:
         def write(sent_ms: int) -> Outgoing:
             return letters.write(message(sent_ms), self._store.keys, to, self._entropy)
 
-        return self._store.queue(to, self._now(), write)
+        return self._store.queue(to, self._now(), write, files)
 
     def _approved(self, peer: AccountId) -> bool:
         contact = self._configs.contact(peer)

@@ -185,7 +185,8 @@ def _add_conversation(store: Store, document: Mapping[str, Any]) -> int:
     store.db.execute(
         "UPDATE messages SET state = 'failed', reason = 'it was not sent when the archive was made'"
         " WHERE state = 'sending' AND conversation = ? AND id NOT IN"
-        " (SELECT message FROM outbox WHERE message IS NOT NULL)",
+        " (SELECT message FROM outbox WHERE message IS NOT NULL UNION"
+        " SELECT message FROM files WHERE message IS NOT NULL)",
         (number,),
     )
     if new and peer != store.keys.id and store.configs.contact(peer) is None:
@@ -243,6 +244,7 @@ def as_json(store: Store) -> str:
 def message_fields(message: Message) -> dict[str, Any]:
     """Return a message as plain values, as exports and programs get it."""
     return {
+        "id": message.id,
         "kind": message.kind.value,
         "sender": message.sender.hex,
         "recipient": message.recipient.hex,
@@ -256,8 +258,23 @@ def message_fields(message: Message) -> dict[str, Any]:
         "quote": None if message.quote is None else {"sent_ms": message.quote.sent_ms, "author": message.quote.author},
         "reactions": [{"emoji": each.emoji, "from": each.reactor.hex} for each in message.reactions],
         "attachments": [
-            {"name": each.file_name, "type": each.content_type, "size": each.size} for each in message.attachments
+            {
+                "name": each.name,
+                "type": each.content_type,
+                "size": each.size,
+                "width": each.width,
+                "height": each.height,
+                "voice": each.voice,
+                "caption": each.caption,
+                "state": each.state.value,
+            }
+            for each in message.attachments
         ],
+        "previews": [{"url": each.url, "title": each.title} for each in message.previews],
+        "invitation": None
+        if message.invitation is None
+        else {"name": message.invitation.name, "url": message.invitation.url},
+        "expiration": {"mode": message.expiration.mode.name.lower(), "seconds": message.expiration.timer_s},
         "expires_ms": message.expires_ms,
     }
 
@@ -274,7 +291,7 @@ def as_html(store: Store) -> str:
 def _line(message: Message) -> str:
     side = "in" if message.incoming else "out"
     what = message.body or f"({message.kind.value})"
-    extra = "".join(f"<br>📎 {html.escape(each.file_name or each.content_type)}" for each in message.attachments)
+    extra = "".join(f"<br>📎 {html.escape(each.name or each.content_type)}" for each in message.attachments)
     extra += "".join(f" {html.escape(each.emoji)}" for each in message.reactions)
     return f'<div class="{side}"><time>{_moment(message.sent_ms)}</time> {html.escape(what)}{extra}</div>'
 

@@ -12,38 +12,45 @@ Spec: SDK; messaging.md for what its parts do.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RemoteError
 from ramson.messenger import account, archive, vault
 from ramson.messenger.account import DEFAULT_COST
 from ramson.messenger.actions import Draft
+from ramson.messenger.attachments import Attachments
+from ramson.messenger.avatars import Avatars
+from ramson.messenger.deletion import Deletion, delete_swarm
 from ramson.messenger.engine import Engine
 from ramson.messenger.events import EventStream
+from ramson.messenger.files import Files
 from ramson.messenger.intake import READ_RECEIPTS, TYPING
-from ramson.messenger.message import Conversation, Message, Receipt
+from ramson.messenger.message import Attachable, Conversation, Message, Receipt
+from ramson.messenger.pictures import Contact
 from ramson.messenger.running import StoreCache, Tasks, hurry
 from ramson.messenger.vault import KeyCost
-from ramson.network import MAINNET, DeleteReceipt, Network, NetworkProfile, PathStatus, Trace
+from ramson.network import MAINNET, Network, NetworkProfile, PathStatus, Trace
 from ramson.network.trace import no_trace
-from ramson.protocol.config import Contact, Picture
-from ramson.protocol.content import NEVER, Attachment, Expiration, Extraction, LinkPreview, Profile, Quote
-from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.config import Picture
+from ramson.protocol.content import (
+    NEVER,
+    CommunityInvitation,
+    Expiration,
+    Extraction,
+    LinkPreview,
+    Profile,
+    Quote,
+)
 from ramson.reach import NO_WISHES, ReachSettings, open_entry
 from ramson.world import World, real
-
-# Others give up after 15 s.  One attempt by a path with a dead node takes 10 s, and this is done once in a life.
-DELETION_SECONDS: Final = 60.0
-DELETION_TRIES: Final = 5
 
 Person = AccountId | str
 
@@ -62,22 +69,6 @@ class Settings:
 
     read_receipts: bool = False
     typing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Deletion:
-    """Which nodes of our swarm have confirmed that they deleted everything, and which have not.
-
-    The account file was deleted too, unless there are `failed` nodes: then try again, or delete it on this device only.
-    """
-
-    confirmed: tuple[NodeRecord, ...] = ()
-    failed: tuple[NodeRecord, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything that was to be deleted is."""
-        return not self.failed
 
 
 class Client:
@@ -182,13 +173,18 @@ class Client:
             network = Network(world, self._profile, cache, entry=entry, trace=self._trace)
             if self._connect:
                 await stack.enter_async_context(network)
-            engine = Engine(store, network, world.entropy, answers=self)
+            server = self._profile.file_server
+            files = None if server is None else await stack.enter_async_context(Files(network, world, server))
+            attachments = Attachments(store, world, files, network.now)
+            stack.push_async_callback(attachments.close)
+            avatars = None if files is None else Avatars(files.transfers, world)
+            engine = Engine(store, network, world.entropy, self, attachments=attachments, avatars=avatars)
             stack.callback(engine.board.close)
             tasks = await stack.enter_async_context(Tasks())
             if self._connect:
                 for work, name in engine.work(receive=self._receive):
                     tasks.start(work, name)
-                tasks.start(hurry(network, engine.outbox), "path watch")
+                tasks.start(hurry(network, engine.outbox, engine.uploads), "path watch")
             else:
                 engine.upkeep.expire()
             self._parts = _Parts(engine, network, world, tasks)
@@ -243,6 +239,25 @@ class Client:
         """
         keep = picture is None and not drop_picture
         self._engine.actions.set_profile(name, picture, keep_picture=keep)
+
+    async def set_avatar(self, picture: str | os.PathLike[str] | bytes | None) -> None:
+        """Upload a profile picture, a path or its bytes, and show it on all devices; None takes it away.
+
+        What the file tells beside the picture is removed, as from attachments.  Others learn of it with our next
+        messages.  Raises NoPicture, BadPicture, BadAttachment, NoFileServer, FileError, RequestFailed, NoPath.
+        """
+        engine = self._engine
+        if picture is None:
+            await self.set_profile(drop_picture=True)
+            return
+        data = picture if isinstance(picture, bytes) else await engine.attachments.read_path(Path(picture))
+        await self.set_profile(picture=await engine.pictures.publish(data))
+
+    @property
+    def avatar(self) -> bytes | None:
+        """Our profile picture; None if there is none, or it was set on another device and not fetched yet."""
+        engine = self._engine
+        return engine.pictures.bytes_of(engine.store.configs.profile.picture)
 
     @property
     def settings(self) -> Settings:
@@ -300,34 +315,13 @@ class Client:
         await parts.tasks.stop()
         deletion = Deletion()
         if everywhere:
-            deletion = await self._delete_swarm(parts)
+            deletion = await delete_swarm(parts.network, parts.engine.store.keys)
             if not deletion.complete:
                 return deletion
         parts.deleted = True
         parts.engine.store.close()
         vault.destroy(self._path)
         return deletion
-
-    async def _delete_swarm(self, parts: _Parts) -> Deletion:
-        confirmed: dict[NodeRecord, None] = {}
-        receipt: DeleteReceipt | None = None
-        failure: RemoteError | None = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DELETION_SECONDS):
-                for attempt in range(DELETION_TRIES):
-                    if attempt:
-                        await asyncio.sleep(1)
-                    try:
-                        receipt = await parts.network.delete_all(parts.engine.store.keys)
-                    except RemoteError as error:
-                        failure = error
-                        continue
-                    confirmed |= dict.fromkeys(receipt.deleted_by)
-                    if all(node in confirmed for node in receipt.failed):
-                        break
-        if receipt is None:
-            raise failure or RemoteError("no node of our swarm could be asked", remedy="Try again in a minute.")
-        return Deletion(tuple(confirmed), tuple(node for node in receipt.failed if node not in confirmed))
 
     # The network.
 
@@ -345,12 +339,13 @@ class Client:
     async def send(
         self,
         to: Person,
-        text: str,
+        text: str = "",
         *,
         wait: bool = True,
         quote: Message | Quote | None = None,
-        attachments: Sequence[Attachment] = (),
+        attachments: Sequence[Attachable] = (),
         previews: Sequence[LinkPreview] = (),
+        invitation: CommunityInvitation | None = None,
     ) -> Receipt:
         """Send a text and return its receipt once it is stored in the recipient's swarm, or has failed for good.
 
@@ -358,21 +353,34 @@ class Client:
         soon as the account is open and there is a network.  So waiting may be cut short at any time, as by
         `asyncio.timeout`; without `wait` the receipt comes at once and says `sending`.
 
-        `quote` is a message this one answers to.  `attachments` are files that were uploaded already (at most 32); with
-        some the text may be empty.  Writing to somebody approves them: a request of theirs is accepted by it.
+        `quote` is a message this one answers to.  `attachments` (at most 32, of 10 MB each) are paths, `FileToSend`s,
+        or attachments to be forwarded; with some the text may be empty.  Files are in the account file, encrypted,
+        before they are uploaded and the message goes out.  Of `previews` there is at most one, of an https link in the
+        text: nothing is fetched for it, what is shown is what you say.
 
-        Raises BadText, BadRecipient, Blocked, AccountIdError, AccountFileError.
+        Writing to somebody approves them: a request of theirs is accepted by it.
+        Raises BadText, BadRecipient, Blocked, AccountIdError, AccountFileError; for files BadAttachment, BadPicture,
+        FileTooLarge, NoFileServer.
         """
-        engine = self._engine
+        engine, person = self._engine, _id(to)
         if isinstance(quote, Message):
             quote = Quote(quote.sent_ms, quote.sender.hex)
-        draft = Draft(text, quote, tuple(attachments), tuple(previews))
-        receipt = engine.store.receipt(engine.actions.send(_id(to), draft))
+        draft = Draft(text, quote, previews=tuple(previews), invitation=invitation)
+        engine.actions.check(person, draft, attachments=len(attachments))
+        staged = await engine.attachments.stage(attachments)
+        try:
+            number = engine.actions.send(person, replace(draft, attachments=staged.pointers, files=staged.waiting))
+        except BaseException:
+            engine.attachments.unstage(staged)
+            raise
+        receipt = engine.store.receipt(number)
         return await self.settled(receipt) if wait else receipt
 
-    async def reply(self, message: Message, text: str, *, quote: bool = False) -> Receipt:
-        """Send a text to the conversation of a message; with `quote` it refers to it."""
-        return await self.send(message.conversation, text, quote=message if quote else None)
+    async def reply(
+        self, message: Message, text: str = "", *, quote: bool = False, attachments: Sequence[Attachable] = ()
+    ) -> Receipt:
+        """Send to the conversation of a message, as `send` does; with `quote` it refers to the message."""
+        return await self.send(message.conversation, text, quote=message if quote else None, attachments=attachments)
 
     async def resend(self, message: Message, *, wait: bool = True) -> Receipt:
         """Send a text again that has failed.  Raises NoSuchMessage."""
@@ -460,11 +468,13 @@ class Client:
 
     def contacts(self) -> list[Contact]:
         """Return everyone we have approved or blocked, by id."""
-        return [contact for contact in self._engine.store.configs.contacts if contact.approved or contact.blocked]
+        engine = self._engine
+        return [engine.pictures.known(each) for each in engine.store.configs.contacts if each.approved or each.blocked]
 
     def contact(self, person: Person) -> Contact | None:
         """Return what we know about somebody, or None."""
-        return self._engine.store.configs.contact(_id(person))
+        found = self._engine.store.configs.contact(_id(person))
+        return None if found is None else self._engine.pictures.known(found)
 
     def requests(self) -> list[Conversation]:
         """Return conversations with people who wrote to us and were neither accepted nor blocked, the latest first."""
@@ -522,6 +532,15 @@ class Client:
             replace(line, last=line.last and engine.shown(line.last))
             for line in engine.actions.conversations(requests=requests)
         ]
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Ask for news more often while the `with` block runs, as when somebody looks at a conversation."""
+        return self._engine.pace.watching()
+
+    def message(self, number: int) -> Message | None:
+        """Return a message by its `id`, which is a number of this account file, or None."""
+        found = self._engine.store.conversations.message(number)
+        return None if found is None else self._engine.shown(found)
 
     def history(self, peer: Person, *, limit: int = 50, before_ms: int | None = None) -> list[Message]:
         """Return the newest `limit` messages and notices with `peer`, or those before `before_ms`, oldest first."""

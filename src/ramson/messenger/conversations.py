@@ -14,7 +14,7 @@ from typing import Any, Final
 from ramson.crypto.account import AccountId
 from ramson.errors import ParseError
 from ramson.messenger.database import Database
-from ramson.messenger.message import Kind, Message, Reaction, State
+from ramson.messenger.message import Attachment, FileState, Kind, Message, Reaction, State
 from ramson.protocol import content
 from ramson.protocol.content import NEVER, Expiration, ExpirationMode, ReactionChange, TextMessage
 
@@ -305,6 +305,11 @@ class Conversations:
         """Return a message by its id."""
         return next(iter(self.select("m.id = ?", (number,))), None)
 
+    def conversation_of(self, number: int) -> AccountId | None:
+        """Return the conversation of a message by its id."""
+        row = self._db.first(f"SELECT c.peer FROM {_FROM} WHERE m.id = ?", (number,))  # noqa: S608 - a constant
+        return None if row is None else AccountId.from_bytes(row[0])
+
     def text(self, number: int) -> TextMessage | None:
         """Return the text that a message of our own was sent as."""
         row = self._db.first("SELECT content, sent_ms FROM messages WHERE id = ? AND kind = 'text'", (number,))
@@ -376,7 +381,7 @@ class Conversations:
             state=State(state),
             conversation=conversation,
             kind=Kind(kind),
-            attachments=text.attachments if text else (),
+            attachments=self._attachments(text, number) if text and text.attachments else (),
             quote=text.quote if text else None,
             previews=text.previews if text else (),
             invitation=text.invitation if text else None,
@@ -393,6 +398,13 @@ class Conversations:
         except ParseError:
             return None
         return found if isinstance(found, TextMessage) else None
+
+    def _attachments(self, text: TextMessage, message: int) -> tuple[Attachment, ...]:
+        rows = self._db.rows("SELECT place, state FROM fetched WHERE message = ?", (message,))
+        fetched = {place: FileState(state) for place, state in rows}
+        return tuple(
+            Attachment.of(pointer, message, place, fetched.get(place)) for place, pointer in enumerate(text.attachments)
+        )
 
     def _reactions(self, peer: bytes, author: bytes, sent_ms: int) -> tuple[Reaction, ...]:
         rows = self._db.rows(

@@ -1,4 +1,4 @@
-"""The moving parts of an open account, wired together: outbox, inbox, sync, upkeep, actions.
+"""The moving parts of an open account, wired together: outbox, uploads, inbox, sync, pictures, upkeep, actions.
 
 It decides nothing itself.  What it needs of a network is what the parts say they need, so that it runs as well on
 whatever a test furnishes.
@@ -13,14 +13,28 @@ from typing import Protocol
 
 from ramson.messenger import inbox, letters, outbox, sync, upkeep
 from ramson.messenger.actions import Actions
-from ramson.messenger.events import Event, EventBoard, MessageReceived, MessageSettled, MessageSynced
+from ramson.messenger.attachments import Attachments
+from ramson.messenger.avatars import Avatars
+from ramson.messenger.events import (
+    Event,
+    EventBoard,
+    MessageReceived,
+    MessageSettled,
+    MessageSynced,
+    MessageUploading,
+    ReactionChanged,
+    TypingChanged,
+)
 from ramson.messenger.inbox import Inbox, Listeners
 from ramson.messenger.letters import Letter
-from ramson.messenger.message import Answers, Message, Receipt
+from ramson.messenger.message import Answers, Message, NoFileServer, Receipt
 from ramson.messenger.outbox import Outbox
+from ramson.messenger.pace import Pace
+from ramson.messenger.pictures import Pictures
 from ramson.messenger.store import Store
 from ramson.messenger.sync import Sync
 from ramson.messenger.upkeep import Upkeep
+from ramson.messenger.uploads import Uploads
 
 
 class Carrier(outbox.Carrier, inbox.Source, sync.Carrier, upkeep.Swarm, Protocol):
@@ -34,12 +48,33 @@ class Carrier(outbox.Carrier, inbox.Source, sync.Carrier, upkeep.Swarm, Protocol
 class Engine:
     """The parts of one open account."""
 
-    def __init__(self, store: Store, carrier: Carrier, entropy: random.Random, answers: Answers | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        carrier: Carrier,
+        entropy: random.Random,
+        answers: Answers | None = None,
+        *,
+        attachments: Attachments | None = None,
+        avatars: Avatars | None = None,
+    ) -> None:
         self.store = store
         self.carrier = carrier
         self.board = EventBoard()
         self._answers = answers
+        self._attachments = attachments
+        self.pace = Pace(entropy)
         self.outbox = Outbox(store, carrier, entropy, self._settled)
+        self.uploads = Uploads(
+            store,
+            None if attachments is None else attachments.transfers,
+            entropy,
+            carrier.now,
+            on_progress=self._uploading,
+            on_settled=self._settled,
+            queued=self.outbox.wake,
+        )
+        self.pictures = Pictures(store, avatars, carrier.now, self.board.tell)
         self.sync = Sync(store, carrier, carrier.now)
         self.upkeep = Upkeep(store, carrier, carrier.now, self.board.tell)
         self.actions = Actions(store, entropy, carrier.now, self._acted)
@@ -49,6 +84,7 @@ class Engine:
             self._read,
             carrier.now,
             Listeners(self._arrived, self.sync.fetched, self.sync.missing),
+            self.pace,
         )
 
     def work(self, *, receive: bool) -> list[tuple[Coroutine[None, None, None], str]]:
@@ -57,31 +93,53 @@ class Engine:
             (self.outbox.run(), "outbox"),
             (self.upkeep.run(), "upkeep"),
         ]
+        if self.uploads.possible:
+            found.append((self.uploads.run(), "uploads"))
         if receive:
             found += [(self.inbox.run(), "inbox"), (self.sync.run(), "sync")]
+        if receive and self.pictures.possible:
+            found.append((self.pictures.run(), "pictures"))
         return found
+
+    @property
+    def attachments(self) -> Attachments:
+        """The files of messages.  Raises NoFileServer where there is no disk for them."""
+        if self._attachments is None:
+            raise NoFileServer("this account was opened without its files")
+        return self._attachments
 
     def shown(self, message: Message) -> Message:
         """Return a message as a user of the account gets it: answerable, and marked if it is a request."""
         contact = self.store.configs.contact(message.sender) if message.incoming else None
         request = message.incoming and not (contact is not None and contact.approved)
         reactions = () if request else message.reactions
-        return replace(message, request=request, reactions=reactions, _answers=self._answers)
+        attachments = tuple(replace(each, _files=self._attachments) for each in message.attachments)
+        return replace(message, request=request, reactions=reactions, attachments=attachments, _answers=self._answers)
 
     def _read(self, data: bytes, name: str, expiry_ms: int) -> Letter | None:
         return letters.read(data, name, self.store.keys, expiry_ms)
 
     def _settled(self, receipt: Receipt) -> None:
         self.upkeep.changed()
+        self.outbox.wake()
         self.board.tell([MessageSettled(receipt)])
 
+    def _uploading(self, receipt: Receipt) -> None:
+        self.outbox.wake()
+        self.board.tell([MessageUploading(receipt)])
+
     def _acted(self, events: Sequence[Event]) -> None:
+        self.pace.active()
+        self.uploads.wake()
         self.outbox.wake()
         self.sync.changed()
         self.upkeep.changed()
         self.board.tell(events)
 
     def _arrived(self, events: Sequence[Event]) -> None:
+        if any(isinstance(event, (MessageReceived, MessageSynced, TypingChanged, ReactionChanged)) for event in events):
+            self.pace.active()
+        self.pictures.changed()
         self.sync.changed()
         self.upkeep.changed()
         self.board.tell([self._shown(event) for event in events])

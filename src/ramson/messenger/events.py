@@ -45,6 +45,31 @@ class MessageSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageUploading:
+    """A file of a message of ours is on the file server, or could not be put there yet; see `receipt.summary`."""
+
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """What came while nobody listened is being fetched, page by page.
+
+    `fetched` are the messages and notices so far; with `more` nodes say that they have more.  How many they do not say.
+    """
+
+    fetched: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PictureChanged:
+    """Somebody's profile picture, or our own, was fetched or is another: see `contact.avatar`."""
+
+    id: AccountId
+
+
+@dataclass(frozen=True, slots=True)
 class ReactionChanged:
     """`reactor` put an emoji to the message of `author` and `sent_ms`, or took it away."""
 
@@ -138,6 +163,9 @@ Event: TypeAlias = (
     MessageReceived
     | MessageSynced
     | MessageSettled
+    | MessageUploading
+    | CatchUp
+    | PictureChanged
     | ReactionChanged
     | TypingChanged
     | MessagesRead

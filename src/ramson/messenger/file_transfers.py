@@ -25,6 +25,7 @@ from typing import Final, Protocol
 
 from ramson.crypto.files import FileTooLarge
 from ramson.errors import LocalError, ParseError, RemoteError
+from ramson.messenger.message import Progress
 from ramson.network import RequestFailed
 from ramson.network.failures import TABLE, Retry
 from ramson.protocol.file_server import MAX_FILE, FileInfo, FileServer, parse_content_range, parse_info
@@ -40,8 +41,6 @@ FIRST_PAUSE: Final = 1.0  # seconds, doubled after each try
 _OCTETS = "application/octet-stream"
 _PASSING = frozenset({429, 500, 502, 503, 504})  # what a server may get over
 
-# Told how many bytes have come or gone, and of how many; -1 while that is not known.
-Progress = Callable[[int, int], None]
 Keep = Callable[[bytes], Awaitable[None]]
 
 
@@ -218,6 +217,8 @@ def _refusal(code: int) -> FileError:
 def _piece(reply: ServerResponse, have: int, total: int) -> tuple[bytes, int]:
     """Return what a reply adds to the `have` bytes that are there, and the size of the whole.  Raises ParseError."""
     body = reply.body or b""
+    if len(body) > MAX_FILE:
+        raise ParseError("file server: the file is larger than any can be")
     if reply.code != 206:  # the whole file
         if len(body) <= have and have:
             raise ParseError("file server: the file is shorter than it was")

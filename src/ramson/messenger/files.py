@@ -13,28 +13,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
+from ramson.crypto.entropy import Entropy
 from ramson.crypto.files import Source, digest_of, legacy, of_bytes, stream
 from ramson.crypto.files.stream import Purpose
 from ramson.errors import LocalError, ParseError
-from ramson.messenger.file_transfers import Caller, FileGone, Progress, Transfers, no_progress
+from ramson.messenger.file_transfers import Caller, FileGone, Transfers, no_progress
+from ramson.messenger.message import Progress
 from ramson.protocol.content import Attachment
-from ramson.protocol.file_server import FileServer
+from ramson.protocol.file_server import MAX_FILE, FileServer
 from ramson.protocol.file_url import FileUrl
 from ramson.world import World
 
-MAX_NAME: Final = 255  # bytes of UTF-8: what file systems take
-
 _READ = 256 * 1024
-# Path separators, what Windows forbids, controls, and the marks that turn the direction of writing around.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Form(Enum):
@@ -49,8 +46,8 @@ class NoSeed(LocalError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Sealed:
-    """A file ready to go, and what opens it."""
+class SealedFile:
+    """A file ready to go, and what opens it; `size` is that of the plain file."""
 
     blob: bytes = field(repr=False)
     key: bytes = field(repr=False)
@@ -170,23 +167,20 @@ class Files:
             raise
         await self._disk.run(lambda: part.unlink(missing_ok=True))
 
-    def _seal(self, content: bytes | Path, form: Form, seed: bytes) -> _Sealed:
+    def _seal(self, content: bytes | Path, form: Form, seed: bytes) -> SealedFile:
         source = of_bytes(content) if isinstance(content, bytes) else of_file(content)
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         if form is Form.DETERMINISTIC:
             key, chunks = stream.encrypt(source, size, seed=seed, purpose=Purpose.ATTACHMENT)
-            return _Sealed(b"".join(chunks), key.key, b"", size)
-        secret, iv = self._entropy.randbytes(legacy.KEY_SIZE), self._entropy.randbytes(legacy.IV_SIZE)
-        blob = b"".join(legacy.encrypt(source(), size, key=secret, iv=iv))
-        return _Sealed(blob, secret, digest_of((blob,)), size)
+            return SealedFile(b"".join(chunks), key.key, b"", size)
+        return seal_legacy(source, size, self._entropy)
 
 
-def safe_name(name: str) -> str:
-    """Return a stranger's file name without what leads elsewhere, hides its ending or is too long; it may be empty."""
-    name = _UNSAFE.sub("_", name).strip().lstrip(".").rstrip(". ")
-    while len(name.encode()) > MAX_NAME:
-        name = name[:-1]
-    return name
+def seal_legacy(source: Source, size: int, entropy: Entropy) -> SealedFile:
+    """Encrypt a file in the form that every client reads, under a new random key.  Raises FileTooLarge."""
+    secret, iv = entropy.randbytes(legacy.KEY_SIZE), entropy.randbytes(legacy.IV_SIZE)
+    blob = b"".join(legacy.encrypt(source(), size, key=secret, iv=iv))
+    return SealedFile(blob, secret, digest_of((blob,)), size)
 
 
 def of_file(path: Path) -> Source:
@@ -206,6 +200,8 @@ def _url_of(attachment: Attachment) -> FileUrl:
     wanted = stream.KEY_SIZE if url.deterministic else legacy.KEY_SIZE
     if len(attachment.key) != wanted:
         raise ParseError(f"attachment: the key has {len(attachment.key)} bytes, not {wanted}")
+    if attachment.size > MAX_FILE:
+        raise ParseError("attachment: larger than any file can be")
     return url
 
 

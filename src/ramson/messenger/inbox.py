@@ -1,7 +1,7 @@
 """Fetches what arrived in our own swarm, checks it, and hands each message to its consumer once.
 
-Theory of operation.  Every `INTERVAL` two random nodes of the swarm are asked at the same time for what is new
-since the position each of them was last read to.  Nodes are not trusted:
+Theory of operation.  Every few seconds (see `pace`) two random nodes of the swarm are asked at the same time for what
+is new since the position each of them was last read to.  Nodes are not trusted:
 
 * what they return is named by the hash *we* compute, so a node cannot spoil a message by showing something
   else under its hash first;
@@ -15,6 +15,10 @@ sealed twice, and the copy of what we sent ourselves become one.
 Consumers.  `messages` yields what others wrote, by sent time.  A message counts as delivered when its consumer
 asks for the next one, or when `release` says that it ended well; until then it is given out again after a
 restart.  So a crash in the middle of handling repeats that one message, and nothing else is ever repeated or left out.
+
+After days away there is much.  It is taken in some at a time; if it is more than one poll brings, polls follow one
+another at once.  `CatchUp` events tell how far it is.  Consumers wait meanwhile (for `HOLD` at most, lest a node that
+invents news keeps them waiting), so that they get everything by sent time.
 
 Configs come by the same polls.  An account that was restored from its phrase looks for them first, and for
 nothing else, until its profile is there or `PATIENCE` is over: what the other devices know decides what the
@@ -35,10 +39,11 @@ from typing import Final, Protocol
 from ramson.crypto.account import AccountKeys
 from ramson.crypto.hashing import message_hash
 from ramson.errors import RemoteError
-from ramson.messenger.events import Event
+from ramson.messenger.events import CatchUp, Event
 from ramson.messenger.intake import CONFIG_NAMESPACES, Intake, StoredConfig
 from ramson.messenger.letters import Letter
 from ramson.messenger.message import Message
+from ramson.messenger.pace import Pace
 from ramson.messenger.pulse import Pulse
 from ramson.messenger.store import Position, Store
 from ramson.network import Polled, Retrieved
@@ -46,7 +51,8 @@ from ramson.protocol.config import ConfigKind
 from ramson.protocol.namespaces import Namespace
 from ramson.protocol.storage import RetrievedMessage
 
-INTERVAL: Final = 5.0  # seconds
+HOLD: Final = 300.0  # seconds
+AT_ONCE: Final = 250  # messages in one transaction, between which other tasks run
 LOOK_AGAIN: Final = 5.0  # seconds; another program may have fetched something into the file
 PATIENCE: Final = 15.0  # seconds after the first answer, for a restored account's profile
 EXTEND_EVERY: Final = 3600.0  # seconds; spec gap: others do it with every poll, which the swarm does not need
@@ -93,8 +99,10 @@ class Inbox:
         read: Callable[[bytes, str, int], Letter | None],
         now: Callable[[], int],
         listeners: Listeners,
+        pace: Pace,
     ) -> None:
         self._store = store
+        self._pace = pace
         self._intake = Intake(store)
         self._source = source
         self._read = read
@@ -104,6 +112,8 @@ class Inbox:
         self._in_hand: set[int] = set()
         self._first_answer: float | None = None
         self._extended: float | None = None
+        self._caught_up = 0  # messages fetched since we found that there are many
+        self._behind_since: float | None = None
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -114,7 +124,8 @@ class Inbox:
                 more = await self.poll()
             except RemoteError as error:
                 _log.info("polling failed: %s", type(error).__name__)
-            await asyncio.sleep(0 if more else INTERVAL)
+            if not more:
+                await self._pace.wait()
 
     async def poll(self) -> bool:
         """Ask two nodes and take in what they have; return whether it is worth asking again at once.
@@ -130,8 +141,11 @@ class Inbox:
         if extend:
             self._extended = moment
             self._look_for_lost(extend, polled)
-        fresh = self._take_in(polled.answers)
-        more = fresh and any(answer.more for answer in polled.answers)
+        behind = not restoring and any(answer.more for answer in polled.answers)
+        fresh = await self._take_in(polled.answers, behind=behind)
+        more = fresh > 0 and any(answer.more for answer in polled.answers)
+        if not more:
+            self._catch_up(0, more=False)
         if self._first_answer is None:
             self._first_answer = moment
         if restoring:
@@ -144,6 +158,23 @@ class Inbox:
             self._listeners.on_fetched()
         return more
 
+    def _catch_up(self, fetched: int, *, more: bool) -> None:
+        """Note and tell how far we are behind."""
+        if not more and self._behind_since is None:
+            return
+        if self._behind_since is None:
+            self._behind_since = asyncio.get_running_loop().time()
+        self._caught_up += fetched
+        self._listeners.on_events([CatchUp(self._caught_up, more)])
+        if not more:
+            self._caught_up, self._behind_since = 0, None
+            self._arrived.fire()
+
+    def _holds(self) -> bool:
+        """Whether consumers have to wait for what is still to be fetched."""
+        since = self._behind_since
+        return since is not None and asyncio.get_running_loop().time() - since < HOLD
+
     def _look_for_lost(self, extended: Sequence[str], polled: Polled) -> None:
         alive = frozenset[str]().union(*(answer.extended for answer in polled.answers))
         if lost := frozenset(extended) - alive:
@@ -153,7 +184,7 @@ class Inbox:
         """Yield what others wrote, in order of sent time, each message once; waits for more, never ends."""
         conversations = self._store.conversations
         while True:
-            if found := conversations.undelivered(self._in_hand):
+            if not self._holds() and (found := conversations.undelivered(self._in_hand)):
                 self._in_hand.add(found.id)
                 yield found
                 self._delivered(found.id)
@@ -171,7 +202,8 @@ class Inbox:
         with self._store.db.transaction():
             self._store.conversations.delivered(number)
 
-    def _take_in(self, answers: Sequence[Retrieved]) -> bool:
+    async def _take_in(self, answers: Sequence[Retrieved], *, behind: bool) -> int:
+        """Take in what is new, some of it at a time, and return how much that was; `behind` says that there is more."""
         account = self._store.keys.id.raw
         found: dict[str, tuple[int, RetrievedMessage]] = {}
         positions: list[Position] = []
@@ -185,21 +217,34 @@ class Inbox:
                         found[name] = namespace, item
             positions += (Position(answer.node.ed25519, namespace, last) for namespace, last in answer.last.items())
         if not found:
-            return False
-        fresh = self._store.unseen(found)
+            return 0
+        fresh = sorted(
+            self._store.unseen(found),
+            key=lambda name: (found[name][0] not in CONFIG_NAMESPACES, found[name][1].timestamp, name),
+        )
+        for start in range(0, max(len(fresh), 1), AT_ONCE):
+            names = fresh[start : start + AT_ONCE]
+            last = start + AT_ONCE >= len(fresh)
+            # Only with the last of it do the positions move: who is killed before fetches all of it again.
+            self._take({name: found[name] for name in names}, positions if last else [])
+            fetched = sum(found[name][0] not in CONFIG_NAMESPACES for name in names)
+            self._catch_up(fetched, more=not last or (behind and bool(fresh)))
+            if not last:
+                await asyncio.sleep(0)  # others of this program have a turn
+        return len(fresh)
+
+    def _take(self, found: Mapping[str, tuple[int, RetrievedMessage]], positions: Sequence[Position]) -> None:
         letters: list[Letter] = []
         configs: dict[int, list[StoredConfig]] = {}
-        for name in fresh:
-            namespace, item = found[name]
+        for name, (namespace, item) in found.items():
             if namespace in CONFIG_NAMESPACES:
                 configs.setdefault(namespace, []).append(StoredConfig(name, item.data, item.timestamp))
             elif letter := self._open(item, name):
                 letters.append(letter)
-        told = self._intake.receive(letters, configs, fresh, positions, self._now())
+        told = self._intake.receive(letters, configs, found, positions, self._now())
         if told:
             self._arrived.fire()
             self._listeners.on_events(told)
-        return bool(fresh)
 
     def _open(self, item: RetrievedMessage, name: str) -> Letter | None:
         try:

@@ -6,6 +6,7 @@ Spec: messaging.md §3.2, §3.3, §3.4, §3.6; app-features.md (limits).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,6 +18,7 @@ from ramson.protocol.content import (
     Decoded,
     Expiration,
     ExpirationMode,
+    LinkPreview,
     ReactionChange,
     ReadReceipt,
     RequestResponse,
@@ -26,6 +28,7 @@ from ramson.protocol.content import (
     Typing,
     Unsend,
 )
+from ramson.protocol.content.reading import MAX_PREVIEW_URL
 from ramson.protocol.content.rules import TYPING_LIFETIME_MS
 from ramson.protocol.namespaces import DAY_MS, Namespace
 
@@ -106,6 +109,16 @@ def check_text(text: str) -> None:
         )
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise BadText("the message holds half of a surrogate pair, which is no character")
+
+
+def check_previews(text: str, previews: Sequence[LinkPreview]) -> None:
+    """Raise BadText unless others would show these previews: at most one, of an https link that is in the text."""
+    if len(previews) > 1:
+        raise BadText("a message has at most one link preview")
+    for preview in previews:
+        fine = preview.url.startswith("https://") and len(preview.url) <= MAX_PREVIEW_URL and preview.url in text
+        if not fine or not (preview.title or preview.image):
+            raise BadText("a link preview has a title, and an https link that is in the text")
 
 
 def check_recipient(recipient: AccountId) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError
-from ramson.protocol.content import NEVER, Attachment, CommunityInvitation, Expiration, LinkPreview, Quote
+from ramson.messenger.file_names import safe_name
+from ramson.protocol import content
+from ramson.protocol.content import NEVER, CommunityInvitation, Expiration, LinkPreview, Quote
+
+# Told how many bytes have come or gone, and of how many; -1 while that is not known.
+Progress = Callable[[int, int], None]
 
 
 class State(StrEnum):
@@ -33,8 +41,21 @@ class Kind(StrEnum):
     DELETED = "deleted"  # its author took it back
 
 
+class FileState(StrEnum):
+    """Where the file of an attachment is."""
+
+    WAITING = "waiting"  # ours, and not on a file server yet
+    SERVED = "on the server"  # for some days: servers keep files for about two weeks
+    SAVED = "saved"  # fetched and written to a file; the server may still have it
+    GONE = "gone"  # the server has it no more
+
+
 class NoReply(LocalError):
     """A reply to a message that does not belong to an open client."""
+
+
+class NoFileServer(LocalError):
+    """Files were asked of a network that has no file server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +64,8 @@ class Receipt:
 
     `stored` of `total` nodes of the recipient's swarm acknowledged it (0 of 0 until one did).  `hash` names
     it in the swarm.  `reason` says why it failed, or what the last attempt ran into while it is still
-    sending; it is empty otherwise.  (author, `sent_ms`) identifies the message.
+    sending; it is empty otherwise.  (author, `sent_ms`) identifies the message.  Of `to_upload` encrypted bytes of its
+    attachments `uploaded` are on the file server; both are 0 when nothing is to be uploaded any more.
     """
 
     state: State
@@ -54,6 +76,112 @@ class Receipt:
     attempts: int = 0
     reason: str = ""
     id: int = field(default=0, repr=False)  # of the message in the account file
+    uploaded: int = 0
+    to_upload: int = 0
+
+    @property
+    def summary(self) -> str:
+        """Where the message is, in a few words for a person."""
+        match self.state:
+            case State.SENT:
+                return f"sent to {self.stored} of {self.total} nodes" if self.total else "sent"
+            case State.FAILED:
+                return f"failed because {self.reason or 'of an unknown reason'}"
+            case State.SENDING:
+                what = f"uploading {100 * self.uploaded // self.to_upload}%" if self.to_upload else "sending"
+                return f"{what} ({self.reason})" if self.reason else what
+        return self.state.value
+
+
+@dataclass(frozen=True, slots=True)
+class FileToSend:
+    """A file to be sent with a message: its bytes, or where it lies.
+
+    `name` and `content_type` are found out unless given; of a picture, its sides are.  From JPEG, PNG and WebP files
+    what they tell beside the picture (place, time, device) is removed, unless `keep_metadata`.  `voice` marks what was
+    spoken for this message.
+    """
+
+    content: bytes | Path = field(repr=False)
+    name: str = field(default="", repr=False)
+    content_type: str = ""
+    voice: bool = False
+    caption: str = field(default="", repr=False)
+    keep_metadata: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a message carries; of an incoming one, all that is said here is the sender's word.
+
+    `name` is fit for this machine's disk and never leads anywhere; it may be empty.  `size` is in bytes; `width` and
+    `height` in pixels, 0 if unknown.  `pointer` says where the file is and holds its key.
+    """
+
+    name: str = field(repr=False)
+    content_type: str
+    size: int
+    width: int = 0
+    height: int = 0
+    voice: bool = False
+    caption: str = field(default="", repr=False)
+    state: FileState = FileState.SERVED
+    pointer: content.Attachment = field(default=content.Attachment(), repr=False)
+    message: int = field(default=0, repr=False, compare=False)  # its id in the account file
+    place: int = field(default=0, repr=False, compare=False)  # among the attachments of the message
+    _files: FileAnswers | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, pointer: content.Attachment, message: int, place: int, fetched: FileState | None) -> Attachment:
+        """Return what a pointer says, fit to be shown; `fetched` is what became of it."""
+        return cls(
+            name=safe_name(pointer.file_name),
+            content_type=pointer.content_type or "application/octet-stream",
+            size=pointer.size,
+            width=pointer.width,
+            height=pointer.height,
+            voice=pointer.voice,
+            caption=pointer.caption,
+            state=(fetched or FileState.SERVED) if pointer.url else FileState.WAITING,
+            pointer=pointer,
+            message=message,
+            place=place,
+        )
+
+    async def save(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
+        """Fetch the file and return where it was written.
+
+        `path` is a directory, in which it gets a free name like its own, or the name of a file, which is replaced.
+        What was fetched before an interruption is not fetched again if the server serves parts.  The file is there
+        only when it is complete and was checked.  Raises OSError, ParseError for one that cannot be right,
+        FileGone, FileError, UnknownServer, RequestFailed, NoPath, NoFileServer.
+        """
+        return await self._open().save_file(self, Path(path), progress)
+
+    async def read(self, *, progress: Progress | None = None) -> bytes:
+        """Fetch the file and return its bytes, at most some 10 MB.  Raises as `save` does."""
+        return await self._open().read_file(self, progress)
+
+    def _open(self) -> FileAnswers:
+        if self._files is None:
+            raise NoReply("this attachment does not come from an open client", remedy="Use it inside `async with`.")
+        return self._files
+
+
+class FileAnswers(Protocol):
+    """What can be done with an attachment of an open client."""
+
+    async def save_file(self, attachment: Attachment, path: Path, progress: Progress | None) -> Path:
+        """Fetch it into a file."""
+        ...
+
+    async def read_file(self, attachment: Attachment, progress: Progress | None) -> bytes:
+        """Fetch its bytes."""
+        ...
+
+
+# What `send` takes as an attachment: a path, a file with more to say of it, or one that is on a server already.
+Attachable = str | os.PathLike[str] | FileToSend | Attachment | content.Attachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +195,10 @@ class Reaction:
 class Answers(Protocol):
     """What can be done with a message of an open client."""
 
-    async def reply(self, message: Message, text: str, *, quote: bool) -> Receipt:
-        """Send a text to its conversation."""
+    async def reply(
+        self, message: Message, text: str = "", *, quote: bool = False, attachments: Sequence[Attachable] = ()
+    ) -> Receipt:
+        """Send a text, files, or both to its conversation."""
         ...
 
     async def react(self, message: Message, emoji: str) -> None:
@@ -123,9 +253,9 @@ class Message:
         """Whether someone else wrote it."""
         return self.sender != self.recipient and self.sender == self.conversation
 
-    async def reply(self, text: str, *, quote: bool = False) -> Receipt:
-        """Send `text` to the same conversation, as Client.send does; with `quote` it refers to this message."""
-        return await self._open().reply(self, text, quote=quote)
+    async def reply(self, text: str = "", *, quote: bool = False, attachments: Sequence[Attachable] = ()) -> Receipt:
+        """Send to the same conversation, as Client.send does; with `quote` it refers to this message."""
+        return await self._open().reply(self, text, quote=quote, attachments=attachments)
 
     async def react(self, emoji: str) -> None:
         """React to this message, as Client.react does."""

@@ -91,8 +91,9 @@ class Outbox:
                 await self._filled.wait(LOOK_AGAIN)
 
     def wake(self) -> None:
-        """Something was put into the outbox."""
+        """Something was put into the outbox, or a message changed its state before it got there."""
         self._filled.fire()
+        self._changed.fire()
 
     def hurry(self) -> None:
         """End every delay now."""
@@ -105,8 +106,8 @@ class Outbox:
         return receipt
 
     async def drained(self) -> None:
-        """Wait until the outbox is empty."""
-        while self._store.recipients():
+        """Wait until the outbox is empty and nothing is to be uploaded for it."""
+        while self._store.recipients() or self._store.attached.waiting():
             await self._changed.wait(LOOK_AGAIN)
 
     async def _lane(self, recipient: AccountId) -> None:

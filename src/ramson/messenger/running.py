@@ -6,14 +6,21 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from ramson.messenger.outbox import Outbox
 from ramson.messenger.store import Store
 from ramson.messenger.vault import AccountFileError
 from ramson.network import Light, Network, NetworkProfile
 
 _log = logging.getLogger(__name__)
+
+
+class Waiting(Protocol):
+    """Something whose delays can be ended."""
+
+    def hurry(self) -> None:
+        """End every delay now."""
+        ...
 
 
 class StoreCache:
@@ -81,8 +88,9 @@ class Tasks:
             raise first from group
 
 
-async def hurry(network: Network, outbox: Outbox) -> None:
-    """Let the outbox try again whenever there is a path."""
+async def hurry(network: Network, *waiting: Waiting) -> None:
+    """Let what waits for a path try again whenever there is one."""
     async for status in network.watch():
         if status.light is not Light.RED:
-            outbox.hurry()
+            for each in waiting:
+                each.hurry()

@@ -22,6 +22,11 @@ script that has been released is never edited: a change is a new script at the e
 * `texts`: the index for searching.
 * `seen`: hashes of everything fetched from the swarm, readable or not.
 * `positions`: how far each node of the swarm has been read.
+* `files`: what a message of ours carries and no file server has yet, encrypted; `message` is NULL while the message is
+  being written.  `blob` goes when it is uploaded, the row when the message is sealed.
+* `fetched`: what became of files that others sent: saved, or gone from the server.
+* `pictures`: profile pictures by where they are and what opens them; without `data` they could not be had at
+  `tried_ms`.
 * `meta`: single values.
 
 Spec: none (local format); messaging.md §3.4 and §3.7 say what has to be remembered.
@@ -218,6 +223,33 @@ _MIGRATIONS = (
 
     INSERT INTO meta SELECT 'wanted name', name FROM identity WHERE name <> '';
     INSERT INTO meta SELECT 'contacts to be made', 1 FROM conversations LIMIT 1;
+    """,
+    """
+    CREATE TABLE files (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        message INTEGER REFERENCES messages (id) ON DELETE CASCADE,
+        place INTEGER NOT NULL DEFAULT 0,
+        size INTEGER NOT NULL,
+        blob BLOB,
+        url TEXT NOT NULL DEFAULT '',
+        made_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX files_by_message ON files (message, place);
+
+    CREATE TABLE fetched (
+        message INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+        place INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('saved', 'gone')),
+        PRIMARY KEY (message, place)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE pictures (
+        url TEXT NOT NULL,
+        key BLOB NOT NULL,
+        data BLOB,
+        tried_ms INTEGER NOT NULL,
+        PRIMARY KEY (url, key)
+    ) STRICT;
     """,
 )
 

@@ -21,6 +21,7 @@ import apsw
 from ramson.crypto.account import ENTROPY_SIZE, AccountId, AccountKeys
 from ramson.crypto.entropy import Entropy
 from ramson.messenger import vault
+from ramson.messenger.attached import Attached
 from ramson.messenger.configs import Configs
 from ramson.messenger.conversations import Conversations, Row
 from ramson.messenger.database import Database
@@ -83,6 +84,7 @@ class Store:
         )
         self.configs = Configs(self.db, self.keys)
         self.conversations = Conversations(self.db, self.keys.id)
+        self.attached = Attached(self.db)
         if self.db.get(_CONTACTS_MISSING):
             self._make_contacts()
 
@@ -197,23 +199,50 @@ class Store:
         self.db.set(_LAST_SENT, sent_ms)
         return sent_ms
 
-    def queue(self, conversation: AccountId, now_ms: int, write: Callable[[int], Outgoing]) -> int:
+    def queue(
+        self,
+        conversation: AccountId,
+        now_ms: int,
+        write: Callable[[int], Outgoing],
+        files: Sequence[tuple[int, int]] = (),
+    ) -> int:
         """Put a message of our own into the outbox, and what people read also into its conversation.
 
-        `write` is given the sent time, which is `now_ms` or later.  Returns the message's id, or 0 for what is no
-        part of a conversation.
+        `write` is given the sent time, which is `now_ms` or later.  With `files`, each (id, place), it gets to the
+        outbox when they are uploaded (`queue_sealed`).  Returns the message's id, or 0 for what is no part of a
+        conversation.
         """
         with self.configs.changing():
             outgoing = write(self.sent_time(now_ms))
             row = _row_of(outgoing, conversation, self.keys.id)
             message = self.conversations.add(row) if row is not None else 0
-            self._post(outgoing.sealed, message or None)
+            if files:
+                self.attached.claim(message, files)
+            else:
+                self._post(outgoing.sealed, message or None)
         return message
 
     def queue_again(self, message: int, outgoing: Outgoing) -> None:
-        """Put a message that failed into the outbox anew.  Inside a transaction."""
+        """Put a message that failed into the outbox anew, or upload its files first.  Inside a transaction."""
         self.db.execute("UPDATE messages SET state = 'sending', reason = '' WHERE id = ?", (message,))
+        if not self.attached.urls(message):
+            self._post(outgoing.sealed, message)
+
+    def queue_sealed(self, message: int, outgoing: Outgoing) -> None:
+        """Put a message into the outbox whose files are all uploaded.  Inside a transaction."""
+        self.db.execute("UPDATE messages SET content = ? WHERE id = ?", (outgoing.content, message))
+        self.attached.done(message)
         self._post(outgoing.sealed, message)
+
+    def upload_went(self, message: int, reason: str) -> None:
+        """Note why an upload failed that will be repeated; empty after a success.  Inside a transaction."""
+        self.db.execute("UPDATE messages SET reason = ? WHERE id = ? AND state = 'sending'", (reason, message))
+
+    def fail(self, message: int, reason: str) -> None:
+        """Note that no retry can help a message.  Inside a transaction."""
+        self.db.execute(
+            "UPDATE messages SET state = 'failed', reason = ? WHERE id = ? AND state = 'sending'", (reason, message)
+        )
 
     def _post(self, sealed: Sequence[Sealed], message: int | None) -> None:
         leader: int | None = None
@@ -308,14 +337,27 @@ class Store:
         """Return what is known of one of our own messages, by its id."""
         row = self.db.first(
             "SELECT state, sent_ms, hash, stored, total, reason,"
-            " coalesce((SELECT sum(attempts) FROM outbox WHERE outbox.message = messages.id), 0)"
+            " coalesce((SELECT sum(attempts) FROM outbox WHERE outbox.message = messages.id), 0),"
+            " coalesce((SELECT sum(size) FROM files WHERE files.message = messages.id AND blob IS NULL), 0),"
+            " coalesce((SELECT sum(size) FROM files WHERE files.message = messages.id), 0)"
             " FROM messages WHERE id = ?",
             (message,),
         )
         if row is None:
             return Receipt(State.FAILED, 0, reason="the message was deleted", id=message)
-        state, sent_ms, name, stored, total, reason, attempts = row
-        return Receipt(State(state), sent_ms, name, stored, total, attempts, reason, message)
+        state, sent_ms, name, stored, total, reason, attempts, uploaded, to_upload = row
+        return Receipt(
+            State(state),
+            sent_ms,
+            name,
+            stored,
+            total,
+            attempts,
+            reason,
+            message,
+            uploaded=uploaded,
+            to_upload=to_upload,
+        )
 
     def waiting(self) -> int:
         """Return how many of our messages have not reached their recipient's swarm yet."""

@@ -18,15 +18,19 @@ from ramson.node import certificate
 from ramson.node.config import NodeConfig
 from ramson.node.keys import NodeKeys
 from ramson.node.node import Node
+from ramson.protocol.file_server import FileServer
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState, Seed
 from ramson.protocol.nodes import NodeRecord
 from ramson.registry import FileRegistry, SeedService
+from ramson.servers.files import FileServerConfig, FileService
+from ramson.servers.keys import ServerKeys
 from ramson.world import Certificate, Endpoint, World
 from ramson.world.pins import pin_of
 from ramson.world.simulated import SimulatedFiles, Simulation
 
 HTTPS_PORT, OMQ_PORT, SEED_PORT = 22021, 22020, 4443  # as on the public network
 SEED_ADDRESS = "10.1.0.1"
+FILES_ADDRESS, FILES_PORT = "10.1.0.2", 80
 MAX_NODES = MAX_CLIENTS = 50_000
 RING = 2**64
 
@@ -42,7 +46,8 @@ class SimulatedNetwork:
 
     The nodes keep their databases under `directory`, one folder a node.  They start with the run.  All go by `file`
     until they are told of another list, each at its own moment (`announce`).  `spare` nodes more run beside them,
-    which the file does not list.  With `tests` off nodes do not test each other.
+    which the file does not list.  With `tests` off nodes do not test each other.  With `file_server` there is one, at
+    `FILES_ADDRESS`.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class SimulatedNetwork:
         swarms: int = 3,
         spare: int = 0,
         tests: bool = True,
+        file_server: bool = False,
     ) -> None:
         if not 1 <= swarms <= nodes <= MAX_NODES - spare:
             raise LocalError(f"{nodes} nodes cannot form {swarms} swarms", remedy="have a node for every swarm")
@@ -72,6 +78,7 @@ class SimulatedNetwork:
         self.file = NetworkFile(
             nodes=self.entries[:nodes],
             seeds=(Seed(f"https://{SEED_ADDRESS}:{SEED_PORT}/json_rpc", pin),),
+            file_server=self._file_server(directory / "files") if file_server else None,
         )
         self._known = [self.file] * running
         self._registries: dict[int, FileRegistry] = {}
@@ -131,6 +138,17 @@ class SimulatedNetwork:
     def address(self, number: int) -> str:
         """Return a node's address."""
         return _node_address(number)
+
+    def _file_server(self, home: Path) -> FileServer:
+        keys = ServerKeys.from_seed(self._simulation.world(FILES_ADDRESS).entropy.randbytes(32))
+        endpoint = Endpoint(FILES_ADDRESS, FILES_PORT)
+
+        async def serve(world: World) -> None:
+            async with FileService(world, keys, FileServerConfig(endpoint, home)):
+                await asyncio.Event().wait()
+
+        self._simulation.host(FILES_ADDRESS).start(serve)
+        return FileServer(f"http://{endpoint}", keys.x25519.public, ranges=True)
 
     async def _run_seed(self, world: World) -> None:
         registry = FileRegistry(self.file, entropy=world.entropy)
