@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "node": ("operate", "node_app"),
     "seed": ("operate", "seed_app"),
     "servers": ("servers", "servers_app"),
+    "bridge": ("bridge", "bridge_app"),
 }
 
 

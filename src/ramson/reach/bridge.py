@@ -22,7 +22,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from ramson.errors import ParseError
-from ramson.network.entry import CannotFetch
+from ramson.network.entry import CannotFetch, Entry
 from ramson.protocol import bridge as protocol
 from ramson.protocol.bridge import (
     LARGE,
@@ -50,6 +50,7 @@ from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Sta
 CLOCK_DIFFERS: Final = 60_000  # ms by which the site's clock must differ from ours to be believed
 FROZEN_FROM: Final = 10 * 1024  # bytes over a connection, either way, from which a silence may be a freeze
 THRIFTY_FOR: Final = 1800.0  # seconds
+LIST_SECONDS: Final = 30.0
 
 # What a browser's script would send; only the site, its CDN and whoever has their logs see it.
 _HEADERS: Final = {
@@ -199,6 +200,33 @@ class BridgeRoute:
             return
         if abs(theirs - now - self._ahead) > CLOCK_DIFFERS:
             self._ahead = theirs - now
+
+
+class BridgeLists:
+    """The channel (`network.list_source`) by which a bridge brings the signed list of nodes."""
+
+    def __init__(self, world: World, link: BridgeLink, label: str) -> None:
+        self._world = world
+        self._link = link
+        self._label = label
+
+    @property
+    def name(self) -> str:
+        """See ListSource."""
+        return self._label
+
+    @property
+    def local(self) -> bool:
+        """See ListSource."""
+        return False
+
+    async def fetch(self, _entry: Entry) -> bytes:
+        """See ListSource.  A bridge is asked straight, whatever the way out in use: it is one itself."""
+        route = BridgeRoute(self._world, self._world.outlets.direct(), self._link)
+        try:
+            return await route.node_list(timeout=LIST_SECONDS)
+        finally:
+            await route.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
     ramson-bridge:https://example.org/notes/?v=1&net=mainnet&key=<43>[&pin=<43>][&front=cdn.example.net]
 
     site    where tickets are put behind; the path ends with a slash.  http only on this machine
-    net     the network that the bridge leads to
+    net     the network that the bridge leads to, by the name that its signed node lists have
     key     the secret, 32 bytes in base64url without padding; whoever has it can use the bridge and find it
     pin     SHA-256 of the certificate's public key; without one, the public authorities decide
     front   a name of the same CDN that is shown to whoever watches, in place of the site's
@@ -33,7 +33,7 @@ _NAME: Final = (
 _KEY: Final = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
 _SITE: Final = re.compile(rf"(https?)://({_NAME})(?::([1-9][0-9]{{0,4}}))?((?:/[A-Za-z0-9._~-]+)*/)")
 _VERSION: Final = re.compile(r"v=([0-9]{1,4})(?:&|$)")
-_REST: Final = re.compile(rf"v=1&net=([a-z0-9]{{1,32}})&key=({_KEY})(?:&pin=({_KEY}))?(?:&front=({_NAME}))?")
+_REST: Final = re.compile(rf"v=1&net=([a-z0-9.-]{{1,64}})&key=({_KEY})(?:&pin=({_KEY}))?(?:&front=({_NAME}))?")
 _ON_THIS_MACHINE: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}")
 
 

@@ -96,7 +96,7 @@ class BridgeService:
         except BaseException:
             await self._stack.aclose()
             raise
-        log.info("bridge serves: guards=%d", self._bridge.guards)
+        log.info("bridge serves at=%s guards=%d", self.endpoint, self._bridge.guards)
         return self
 
     async def __aexit__(
