@@ -29,7 +29,10 @@ class Held(Protocol):
         """Return WAITING, MOVING or WORKING."""
         ...
 
-    since: int
+    @property
+    def since(self) -> float:
+        """Return that moment; only the order counts."""
+        ...
 
 
 H = TypeVar("H", bound=Held)

@@ -26,7 +26,8 @@ from ramson.world.daemon import ConnectionWatcher, DaemonAddress
 from ramson.world.http import Endpoint
 from ramson.world.omq_engine import FrameReceiver, OmqEngine
 from ramson.world.peers import Command, Origin, PeerAddress, PeerTimeout
-from ramson.world.real.omq import QUEUE_IN, Watched
+from ramson.world.real.omq import QUEUE_IN
+from ramson.world.real.watched import Watched
 from ramson.world.real.zap import SharedContext, share
 
 logger = logging.getLogger(__name__)

@@ -5,16 +5,13 @@ oxend-interface.md §1, defaults.md (OxenMQ).
 
 Theory of operation
 -------------------
-The event loop watches each socket's descriptor.  ZeroMQ signals it when the socket's state *changes*, not
-while it is readable, and any call on the socket may swallow the signal.  So a signal means "read until
-nothing is left", and after anything was sent the socket is looked at once more on the next turn of the loop.
-Reading stops after a batch, to let others have the loop, and goes on at its next turn.
-pyzmq's multipart calls and its exception for "nothing there" cost several times what the frames do, so frames
-are moved one by one, and the socket is asked before it is read.
+How messages get in and out of a socket is in `watched`, who may be connected in `omq_gate`.
 
 The ROUTER names a connection by a routing id that the far end chooses; nodes choose `L` and their key,
 so that a reconnecting node takes its old name over (handover).  Whose connection it is, only the key
-proven to CURVE tells, which the ZAP handler attaches to every message as its User-Id.
+proven to CURVE tells, which the ZAP handler attaches to every message as its User-Id.  libzmq hands a name over
+without asking for keys; but whoever speaks under the name of a key that has been here, with another key, is
+dropped, and so is the connection it cut off, whose owner then takes its name back.
 
 Large replies are not copied but counted until ZeroMQ has let go of them: a client that asks for much and
 reads nothing could otherwise make a node keep gigabytes for it.
@@ -24,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
@@ -34,11 +31,12 @@ from ramson.crypto.keys import X25519KeyPair
 from ramson.world.http import CannotListen, Endpoint
 from ramson.world.omq_engine import FrameReceiver
 from ramson.world.peers import Origin, PeerAddress
+from ramson.world.real.omq_gate import Gate, GateLimits
+from ramson.world.real.watched import MAX_FRAMES, Watched
 from ramson.world.real.zap import SharedContext, share
 
 logger = logging.getLogger(__name__)
 
-BATCH = 100  # messages taken from one socket before others get the loop
 IDLE = 30.0  # seconds after which an outgoing connection is closed
 LARGE = 8 * 1024  # bytes; a message with a part of this size is sent without copying and counted
 MAX_QUEUED = 32 * 1024 * 1024  # bytes of large messages one route may have on its way out
@@ -47,11 +45,9 @@ CURVE_OVERHEAD = 33  # bytes that encryption adds to a part, which ZeroMQ's limi
 QUEUE_IN = 64  # messages ZeroMQ reads ahead per connection
 QUEUE_OUT = 1000
 
-# As plain integers: pyzmq's flags are enums, whose every `|` makes a new one.
-_EVENTS, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
-_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
-
 MAX_ORIGINS = 4096  # senders remembered
+
+_SOURCE = int(zmq.SRCFD)  # of a message: the descriptor it came over
 
 
 class Route(NamedTuple):
@@ -70,75 +66,6 @@ class _Outflow:
     def queued(self) -> int:
         self.parts = [part for part in self.parts if not part[0].done]
         return sum(size for _, size in self.parts)
-
-
-class Watched:
-    """A socket whose messages are handed to `take` as they come."""
-
-    def __init__(self, socket: zmq.Socket[bytes], take: Callable[[list[zmq.Frame]], None]) -> None:
-        self.socket = socket
-        self._take = take
-        self._loop = asyncio.get_running_loop()
-        self._descriptor = cast("int", socket.get(zmq.FD))
-        self._next_turn: asyncio.Handle | None = None
-        self._closed = False
-        self._loop.add_reader(self._descriptor, self._read)
-        self.look()
-
-    def send(self, frames: Sequence[bytes]) -> bool:
-        """Send one message without waiting; False if nobody is there or its queue is full."""
-        send = self.socket.send
-        try:
-            for frame in frames[:-1]:
-                send(frame, _MORE)
-            send(frames[-1], _LAST)
-        except zmq.ZMQError:
-            return False
-        finally:
-            self.look()
-        return True
-
-    def look(self) -> None:
-        """Read what has come on the loop's next turn, whatever the descriptor says."""
-        if self._next_turn is None and not self._closed:
-            self._next_turn = self._loop.call_soon(self._read)
-
-    def _read(self) -> None:
-        if self._next_turn is not None:
-            self._next_turn.cancel()
-            self._next_turn = None
-        for _ in range(BATCH):
-            if self._closed:
-                return
-            try:
-                frames = self._receive()
-            except zmq.ZMQError as error:
-                logger.warning("receiving failed: %s", error.strerror)
-                return
-            if not frames:
-                return
-            self._take(frames)
-        self.look()
-
-    def _receive(self) -> list[zmq.Frame]:
-        """Return the frames of the next message; none when nothing has come."""
-        if not cast("int", self.socket.get(_EVENTS)) & _READABLE:
-            return []
-        receive = self.socket.recv
-        frame = receive(_LAST, copy=False)
-        frames = [frame]
-        while frame.more:
-            frame = receive(_LAST, copy=False)
-            frames.append(frame)
-        return frames
-
-    def close(self, linger_ms: int) -> None:
-        """Watch no more, and close the socket; what is on its way out has `linger_ms` to leave."""
-        self._closed = True
-        if self._next_turn is not None:
-            self._next_turn.cancel()
-        self._loop.remove_reader(self._descriptor)
-        self.socket.close(linger_ms)
 
 
 @dataclass(slots=True)
@@ -166,7 +93,9 @@ class ZmqTransport:
         self._origins: dict[tuple[bytes, str, str], Origin] = {}
         self._queued = 0  # bytes in all outflows, of which some may have left since they were counted
         self._receiver: FrameReceiver
+        self._named: set[bytes] = set()  # routing ids that their keys' owners have used
         self._router: Watched | None = None
+        self._gate: Gate | None = None
         self._shared: SharedContext = share(self._loop)
         self._endpoint: Endpoint | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -231,6 +160,8 @@ class ZmqTransport:
         for dialled in self._dialled.values():
             dialled.watched.close(0)
         self._dialled.clear()
+        if self._gate is not None:
+            self._gate.close()
         if self._router is not None:
             self._router.close(1000)
         await self._shared.release()
@@ -259,24 +190,44 @@ class ZmqTransport:
         bound = cast("bytes", socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
         self._endpoint = Endpoint(endpoint.host, int(bound.rpartition(":")[2]))
         self._router = Watched(socket, self._incoming)
+        self._gate = Gate(self._router, GateLimits(unfinished=2 * self._max_message))
 
     def _incoming(self, frames: list[zmq.Frame]) -> None:
-        if len(frames) < 2:
+        gate = self._gate
+        if len(frames) < 2 or gate is None:
             return
         first = frames[1]
         try:
             sender = frames[0].bytes, str(first.get("User-Id")), str(first.get("Peer-Address"))
+            descriptor = first.get(_SOURCE)
             origin = self._origins.get(sender) or self._remember(sender)
         except (zmq.ZMQError, ValueError):
             return
+        gate.heard(descriptor, sender[0])
+        if origin is None:
+            logger.warning("a connection under another node's name was dropped")
+            gate.drop_named(sender[0])
+            return
+        if len(frames) == MAX_FRAMES:
+            gate.drop(descriptor)
+            return
         self._receiver.frames_received(origin, [frame.bytes for frame in frames[1:]])
 
-    def _remember(self, sender: tuple[bytes, str, str]) -> Origin:
-        """Return the origin that a routing id, a key in hex and an address stand for, and keep it."""
+    def _remember(self, sender: tuple[bytes, str, str]) -> Origin | None:
+        """Return the origin that a routing id, a key in hex and an address stand for, and keep it.
+
+        None if the routing id is that of another key which has been here.
+        """
         routing_id, key, address = sender
         if len(self._origins) >= MAX_ORIGINS:
             self._origins.clear()
-        origin = self._origins[sender] = Origin(bytes.fromhex(key), Route(routing_id, None), address)
+            self._named.clear()
+        raw = bytes.fromhex(key)
+        if routing_id == b"L" + raw:
+            self._named.add(routing_id)
+        elif routing_id in self._named:
+            return None
+        origin = self._origins[sender] = Origin(raw, Route(routing_id, None), address)
         return origin
 
     # ---- dialling
