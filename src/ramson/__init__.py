@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ramson._version import __version__
 
 if TYPE_CHECKING:
-    from ramson.bot import Bot, Router, filters
+    from ramson.bot import BadArguments, Bot, Rate, Router, filters
     from ramson.crypto.account import AccountId
     from ramson.errors import LocalError, ParseError, RamsonError, RemoteError
     from ramson.messenger import Client, Message, Receipt, State
@@ -28,6 +28,7 @@ __all__ = [
     "MAINNET",
     "TESTNET",
     "AccountId",
+    "BadArguments",
     "Bot",
     "Client",
     "Light",
@@ -37,6 +38,7 @@ __all__ = [
     "ParseError",
     "PathStatus",
     "RamsonError",
+    "Rate",
     "Receipt",
     "RemoteError",
     "Router",
@@ -46,7 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ramson.bot": ("Bot", "Router", "filters"),
+    "ramson.bot": ("BadArguments", "Bot", "Rate", "Router", "filters"),
     "ramson.crypto.account": ("AccountId",),
     "ramson.errors": ("LocalError", "ParseError", "RamsonError", "RemoteError"),
     "ramson.messenger": ("Client", "Message", "Receipt", "State"),

@@ -21,10 +21,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from ramson.bot.account_secret import read_passphrase
 from ramson.bot.filters import Filter, everything
+from ramson.bot.rate import Rate
 from ramson.bot.router import Router
 from ramson.bot.serving import ErrorFunction, Left, Serving
 from ramson.crypto.account import AccountId
@@ -32,6 +33,8 @@ from ramson.errors import LocalError
 from ramson.messenger import Client, NotOpen, Receipt
 from ramson.network import MAINNET, NetworkProfile
 from ramson.world import World
+
+DEFAULT_RATE: Final = Rate(30, 60)  # a person who types writes less
 
 E = TypeVar("E", bound=ErrorFunction)
 
@@ -41,8 +44,9 @@ class Bot(Router):
 
     `path` is the encrypted account file, made when it is missing; its passphrase comes from `passphrase_file`, from the
     variable RAMSON_PASSPHRASE, or is asked for.  `name` is the display name; empty: as it is in the file.  At
-    most `workers` messages are handled at a time, those of one conversation one after the other.  A stop waits at
-    most `grace` seconds for handlers that run.  Whoever writes what a handler is for is accepted before it is
+    most `workers` messages are handled at a time, those of one conversation one after the other and no more often than
+    `rate` says; what is beyond it waits, and nobody else waits for it.  A stop waits at most `grace` seconds for
+    handlers that run.  Whoever writes what a handler is for is accepted before it is
     called, so that it can react; without `accepts` only a reply does that.
     """
 
@@ -56,6 +60,7 @@ class Bot(Router):
         world: World | None = None,
         workers: int = 8,
         grace: float = 10.0,
+        rate: Rate | None = DEFAULT_RATE,
         accepts: bool = True,
         only: Filter = everything,
     ) -> None:
@@ -70,6 +75,7 @@ class Bot(Router):
         self.world = world
         self._workers = workers
         self._grace = grace
+        self._rate = rate
         self._on_error: ErrorFunction | None = None
         self._client: Client | None = None
         self._open: AbstractAsyncContextManager[Bot] | None = None
@@ -136,7 +142,9 @@ class Bot(Router):
                 try:
                     if self.name and client.name != self.name:
                         await client.set_profile(self.name)
-                    serving = Serving(self, client, self._on_error, workers=self._workers, grace=self._grace)
+                    serving = Serving(
+                        self, client, self._on_error, workers=self._workers, grace=self._grace, rate=self._rate
+                    )
                     async with serving.work():
                         yield self
                 finally:

@@ -1,18 +1,19 @@
 """A bot at work: takes messages from its client, calls handlers and jobs, and stops in good order.
 
 Theory of operation.  `workers` tasks share `Client.messages`, so at most so many messages are in hand; the
-rest waits in the account file, and then in the swarm.  Messages of one conversation are handled one after the other, in
-the order the client gives them: a worker takes a message and its place in the conversation's queue in one step.
+rest waits in the account file, and then in the swarm.  A conversation that is being handled is passed over by the other
+workers, so its messages are handled one after the other, in the order the client gives them, and however many there
+are, they take one worker.  So is one that has had as many messages handled as its `Rate` allows, until
+it may go on: nothing is dropped, and what one person writes is never in the way of another.
 
 A message counts as delivered when its worker asks for the next one.  A handler that raises has had its message: the
 error is told, and work goes on.  A process that is killed has not: the messages in hand come again at the next
 start, and their handlers are called a second time.  Replies are in the account file before a message counts
 as delivered.
 
-Stopping: workers that wait for a message end at once; messages that wait for their turn are left for the
-next start; handlers that run may end within `grace` seconds, and replies may leave; then what still runs is cancelled,
-and its message comes again.  So the client must be left with an exception (`Left`): otherwise it
-would take what is in hand for delivered.
+Stopping: workers that wait for a message end at once; what was not begun is left for the next start; handlers that
+run may end within `grace` seconds, and replies may leave; then what still runs is cancelled, and its message comes
+again.  So the client must be left with an exception (`Left`): otherwise it would take what is in hand for delivered.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ import asyncio
 import logging
 import re
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from weakref import WeakValueDictionary
 
 from ramson.bot.arguments import BadArguments
+from ramson.bot.rate import Rate, Turns
 from ramson.bot.router import Job, bot_type
 from ramson.crypto.account import AccountId
 from ramson.errors import RamsonError
@@ -49,7 +50,9 @@ class Left(Exception):
 class Serving:
     """One run of a bot with an open client."""
 
-    def __init__(self, bot: Bot, client: Client, on_error: ErrorFunction | None, *, workers: int, grace: float) -> None:
+    def __init__(
+        self, bot: Bot, client: Client, on_error: ErrorFunction | None, *, workers: int, grace: float, rate: Rate | None
+    ) -> None:
         self._bot = bot
         self._client = client
         self._on_error = on_error
@@ -58,7 +61,8 @@ class Serving:
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._waits: set[asyncio.Timeout] = set()
-        self._queues: WeakValueDictionary[AccountId, asyncio.Lock] = WeakValueDictionary()
+        self._busy: set[AccountId] = set()
+        self._turns = Turns(rate)
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[None]:
@@ -86,13 +90,17 @@ class Serving:
                 await self._client.drain()
 
     async def _work(self) -> None:
-        async with aclosing(self._client.messages()) as messages:
+        async with aclosing(self._client.messages(passing_over=self._passed_over)) as messages:
             while (message := await self._next(messages)) is not None:
-                queue = self._queues.setdefault(message.conversation, asyncio.Lock())
-                async with queue:
-                    if self._stopping.is_set():
-                        return
+                self._busy.add(message.conversation)
+                self._turns.take(message.conversation, asyncio.get_running_loop().time())
+                try:
                     await self._handle(message)
+                finally:
+                    self._busy.discard(message.conversation)
+
+    def _passed_over(self) -> Collection[AccountId]:
+        return self._busy.union(self._turns.resting(asyncio.get_running_loop().time()))
 
     async def _next(self, messages: AsyncGenerator[Message, None]) -> Message | None:
         """Return the next message, or None when there is to be no more; the one before counts as delivered."""

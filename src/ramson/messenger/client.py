@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -505,14 +505,17 @@ class Client:
 
     # Reading.
 
-    async def messages(self) -> AsyncGenerator[Message, None]:
+    async def messages(
+        self, *, passing_over: Callable[[], Collection[AccountId]] = tuple
+    ) -> AsyncGenerator[Message, None]:
         """Yield texts that others write, from what came while nobody listened on; by sent time, each once.
 
         A message counts as delivered when the loop asks for the next one, or when the client is left without an
-        exception.  Several loops at once share the messages.
+        exception.  Several loops at once share the messages.  `passing_over` is asked each time which conversations are
+        to be left for later, at most some hundreds; what it says is heeded within 5 s.
         """
         self._check_receiving()
-        async for message in self._engine.inbox.messages():
+        async for message in self._engine.inbox.messages(passing_over):
             yield self._engine.shown(message)
 
     def events(self) -> EventStream:

@@ -291,10 +291,12 @@ class Conversations:
 
     # Looking
 
-    def undelivered(self, in_hand: Collection[int]) -> Message | None:
-        """Return the message a consumer should get next, leaving out those others have in hand."""
-        where = "m.delivered = 0 AND m.held = 0 AND m.kind = 'text' ORDER BY m.sent_ms, m.id LIMIT ?"
-        return next((found for found in self.select(where, (len(in_hand) + 1,)) if found.id not in in_hand), None)
+    def undelivered(self, in_hand: Collection[int], passed_over: Collection[AccountId] = ()) -> Message | None:
+        """Return the message a consumer should get next, leaving out those others have in hand, and conversations."""
+        elsewhere = f"c.peer NOT IN ({', '.join('?' * len(passed_over))})"
+        where = f"m.delivered = 0 AND m.held = 0 AND m.kind = 'text' AND {elsewhere} ORDER BY m.sent_ms, m.id LIMIT ?"
+        values = (*(peer.raw for peer in passed_over), len(in_hand) + 1)
+        return next((found for found in self.select(where, values) if found.id not in in_hand), None)
 
     def history(self, peer: AccountId, limit: int, before_ms: int | None = None) -> list[Message]:
         """Return the newest `limit` messages of a conversation, those before a moment if one is given, oldest first."""

@@ -32,11 +32,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ramson.crypto.account import AccountKeys
+from ramson.crypto.account import AccountId, AccountKeys
 from ramson.crypto.hashing import message_hash
 from ramson.errors import RemoteError
 from ramson.messenger.events import CatchUp, Event
@@ -180,11 +180,16 @@ class Inbox:
         if lost := frozenset(extended) - alive:
             self._listeners.on_missing(lost)
 
-    async def messages(self) -> AsyncGenerator[Message, None]:
-        """Yield what others wrote, in order of sent time, each message once; waits for more, never ends."""
+    async def messages(
+        self, passing_over: Callable[[], Collection[AccountId]] = tuple
+    ) -> AsyncGenerator[Message, None]:
+        """Yield what others wrote, in order of sent time, each message once; waits for more, never ends.
+
+        Conversations that `passing_over` names are left for later.
+        """
         conversations = self._store.conversations
         while True:
-            if not self._holds() and (found := conversations.undelivered(self._in_hand)):
+            if not self._holds() and (found := conversations.undelivered(self._in_hand, passing_over())):
                 self._in_hand.add(found.id)
                 yield found
                 self._delivered(found.id)

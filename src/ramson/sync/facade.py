@@ -9,21 +9,27 @@ edited: what it stands on is in `ramson.sync.loop`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self, TypeAlias
 
 from ramson.crypto.account import AccountId
 from ramson.messenger.account import DEFAULT_COST
 from ramson.messenger.client import Client as AsyncClient
-from ramson.messenger.client import Deletion, Person, Settings
+from ramson.messenger.client import Person, Settings
+from ramson.messenger.deletion import Deletion
 from ramson.messenger.events import (
+    CatchUp,
     ContactChanged,
     ConversationRead,
     MessageExpired,
     MessageSettled,
     MessagesRead,
     MessageUnsent,
+    MessageUploading,
+    PictureChanged,
     ProfileChanged,
     ReactionChanged,
     RequestAccepted,
@@ -33,18 +39,50 @@ from ramson.messenger.events import (
 )
 from ramson.messenger.events import MessageReceived as AsyncMessageReceived
 from ramson.messenger.events import MessageSynced as AsyncMessageSynced
+from ramson.messenger.message import Attachment as AsyncAttachment
 from ramson.messenger.message import Conversation as AsyncConversation
+from ramson.messenger.message import FileToSend, Progress, Receipt
 from ramson.messenger.message import Message as AsyncMessage
-from ramson.messenger.message import Receipt
+from ramson.messenger.pictures import Contact
 from ramson.messenger.vault import KeyCost
 from ramson.network import MAINNET, NetworkProfile, PathStatus, Trace
 from ramson.network.trace import no_trace
-from ramson.protocol.config import Contact, Picture
-from ramson.protocol.content import NEVER, Attachment, Expiration, LinkPreview, Profile, Quote
+from ramson.protocol import content
+from ramson.protocol.config import Picture
+from ramson.protocol.content import NEVER, CommunityInvitation, Expiration, LinkPreview, Profile, Quote
+from ramson.reach import NO_WISHES, ReachSettings
 from ramson.sync.loop import PROCESS_LOOP, Iteration, Loop, Opened, twin_of, waited
 from ramson.world import World
 
-__all__ = ["Client", "Conversation", "Event", "Message", "MessageReceived", "MessageSynced"]
+__all__ = ["Attachable", "Attachment", "Client", "Conversation", "Event", "Message", "MessageReceived", "MessageSynced"]
+
+
+@twin_of(AsyncAttachment)
+@dataclass(frozen=True, slots=True)
+class Attachment(AsyncAttachment):
+    """A file that a message carries; of an incoming one, all that is said here is the sender's word.
+
+    `name` is fit for this machine's disk and never leads anywhere; it may be empty.  `size` is in bytes; `width` and
+    `height` in pixels, 0 if unknown.  `pointer` says where the file is and holds its key.
+    """
+
+    _loop: Loop | None = field(default=None, repr=False, compare=False, kw_only=True)
+
+    def save(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:  # type: ignore[override]
+        """Fetch the file and return where it was written.
+
+        `path` is a directory, in which it gets a free name like its own, or the name of a file, which is replaced.
+        What was fetched before an interruption is not fetched again if the server serves parts.  The file is there
+        only when it is complete and was checked.  Raises OSError, ParseError for one that cannot be right,
+        FileGone, FileError, UnknownServer, RequestFailed, NoPath, NoFileServer.
+        """
+        answer: Path = waited(self, lambda: AsyncAttachment.save(self, path, progress=progress))
+        return answer
+
+    def read(self, *, progress: Progress | None = None) -> bytes:  # type: ignore[override]
+        """Fetch the file and return its bytes, at most some 10 MB.  Raises as `save` does."""
+        answer: bytes = waited(self, lambda: AsyncAttachment.read(self, progress=progress))
+        return answer
 
 
 @twin_of(AsyncMessage)
@@ -58,11 +96,13 @@ class Message(AsyncMessage):
     disappear, None if never or not yet decided; `expiration` is its setting, for a TIMER notice the new one.
     """
 
+    attachments: tuple[Attachment, ...] = ()
+
     _loop: Loop | None = field(default=None, repr=False, compare=False, kw_only=True)
 
-    def reply(self, text: str, *, quote: bool = False) -> Receipt:  # type: ignore[override]
-        """Send `text` to the same conversation, as Client.send does; with `quote` it refers to this message."""
-        answer: Receipt = waited(self, lambda: AsyncMessage.reply(self, text, quote=quote))
+    def reply(self, text: str = "", *, quote: bool = False, attachments: Sequence[Attachable] = ()) -> Receipt:  # type: ignore[override]
+        """Send to the same conversation, as Client.send does; with `quote` it refers to this message."""
+        answer: Receipt = waited(self, lambda: AsyncMessage.reply(self, text, quote=quote, attachments=attachments))
         return answer
 
     def react(self, emoji: str) -> None:  # type: ignore[override]
@@ -131,18 +171,26 @@ class Client(Opened):
         world: World | None = None,
         receive: bool = True,
         connect: bool = True,
+        reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
         """Prepare to open the account file at `path`; entering the client opens it.
 
         `world` is the real one unless given.  Without `receive` nothing is fetched: enough to send; without `connect`
-        the network is not used at all: enough to look; what is written goes out the next time.  `trace` is told what
-        the network does (see `ramson.network.trace`).
+        the network is not used at all: enough to look; what is written goes out the next time.  `reach` says how to get
+        out where the network is blocked; `trace` is told what the network does (see `ramson.network.trace`).
         Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, …).
         """
         return cls.of(
             AsyncClient.open(
-                path, passphrase=passphrase, network=network, world=world, receive=receive, connect=connect, trace=trace
+                path,
+                passphrase=passphrase,
+                network=network,
+                world=world,
+                receive=receive,
+                connect=connect,
+                reach=reach,
+                trace=trace,
             ),
             PROCESS_LOOP,
         )
@@ -159,6 +207,7 @@ class Client(Opened):
         phrase: str | None = None,
         cost: KeyCost = DEFAULT_COST,
         receive: bool = True,
+        reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
         """Prepare to make the file of a new account at `path` and open it; entering the client does both.
@@ -178,6 +227,7 @@ class Client(Opened):
                 phrase=phrase,
                 cost=cost,
                 receive=receive,
+                reach=reach,
                 trace=trace,
             ),
             PROCESS_LOOP,
@@ -215,6 +265,20 @@ class Client(Opened):
         Others learn of it with our next messages.  Raises BadName.
         """
         self._wait(lambda: self._inner.set_profile(name, picture=picture, drop_picture=drop_picture))
+
+    def set_avatar(self, picture: str | os.PathLike[str] | bytes | None) -> None:
+        """Upload a profile picture, a path or its bytes, and show it on all devices; None takes it away.
+
+        What the file tells beside the picture is removed, as from attachments.  Others learn of it with our next
+        messages.  Raises NoPicture, BadPicture, BadAttachment, NoFileServer, FileError, RequestFailed, NoPath.
+        """
+        self._wait(lambda: self._inner.set_avatar(picture))
+
+    @property
+    def avatar(self) -> bytes | None:
+        """Our profile picture; None if there is none, or it was set on another device and not fetched yet."""
+        answer: bytes | None = self._ask(lambda: self._inner.avatar)
+        return answer
 
     @property
     def settings(self) -> Settings:
@@ -282,12 +346,13 @@ class Client(Opened):
     def send(
         self,
         to: Person,
-        text: str,
+        text: str = "",
         *,
         wait: bool = True,
         quote: Message | Quote | None = None,
-        attachments: Sequence[Attachment] = (),
+        attachments: Sequence[Attachable] = (),
         previews: Sequence[LinkPreview] = (),
+        invitation: CommunityInvitation | None = None,
     ) -> Receipt:
         """Send a text and return its receipt once it is stored in the recipient's swarm, or has failed for good.
 
@@ -295,19 +360,27 @@ class Client(Opened):
         soon as the account is open and there is a network.  So waiting may be cut short at any time, as by
         `ramson.sync.timeout`; without `wait` the receipt comes at once and says `sending`.
 
-        `quote` is a message this one answers to.  `attachments` are files that were uploaded already (at most 32); with
-        some the text may be empty.  Writing to somebody approves them: a request of theirs is accepted by it.
+        `quote` is a message this one answers to.  `attachments` (at most 32, of 10 MB each) are paths, `FileToSend`s,
+        or attachments to be forwarded; with some the text may be empty.  Files are in the account file, encrypted,
+        before they are uploaded and the message goes out.  Of `previews` there is at most one, of an https link in the
+        text: nothing is fetched for it, what is shown is what you say.
 
-        Raises BadText, BadRecipient, Blocked, AccountIdError, AccountFileError.
+        Writing to somebody approves them: a request of theirs is accepted by it.
+        Raises BadText, BadRecipient, Blocked, AccountIdError, AccountFileError; for files BadAttachment, BadPicture,
+        FileTooLarge, NoFileServer.
         """
         answer: Receipt = self._wait(
-            lambda: self._inner.send(to, text, wait=wait, quote=quote, attachments=attachments, previews=previews)
+            lambda: self._inner.send(
+                to, text, wait=wait, quote=quote, attachments=attachments, previews=previews, invitation=invitation
+            )
         )
         return answer
 
-    def reply(self, message: Message, text: str, *, quote: bool = False) -> Receipt:
-        """Send a text to the conversation of a message; with `quote` it refers to it."""
-        answer: Receipt = self._wait(lambda: self._inner.reply(message, text, quote=quote))
+    def reply(
+        self, message: Message, text: str = "", *, quote: bool = False, attachments: Sequence[Attachable] = ()
+    ) -> Receipt:
+        """Send to the conversation of a message, as `send` does; with `quote` it refers to the message."""
+        answer: Receipt = self._wait(lambda: self._inner.reply(message, text, quote=quote, attachments=attachments))
         return answer
 
     def resend(self, message: Message, *, wait: bool = True) -> Receipt:
@@ -418,13 +491,14 @@ class Client(Opened):
         """Pin a conversation (1 and more), let it be as others (0), or hide it until somebody writes (-1)."""
         self._wait(lambda: self._inner.set_priority(person, priority))
 
-    def messages(self) -> Iteration[Message]:
+    def messages(self, *, passing_over: Callable[[], Collection[AccountId]] = tuple) -> Iteration[Message]:
         """Yield texts that others write, from what came while nobody listened on; by sent time, each once.
 
         A message counts as delivered when the loop asks for the next one, or when the client is left without an
-        exception.  Several loops at once share the messages.
+        exception.  Several loops at once share the messages.  `passing_over` is asked each time which conversations are
+        to be left for later, at most some hundreds; what it says is heeded within 5 s.
         """
-        answer: Iteration[Message] = self._iterate(lambda: self._inner.messages())
+        answer: Iteration[Message] = self._iterate(lambda: self._inner.messages(passing_over=passing_over))
         return answer
 
     def events(self) -> Iteration[Event]:
@@ -438,6 +512,16 @@ class Client(Opened):
     def conversations(self) -> list[Conversation]:
         """Return all conversations but hidden ones and unanswered requests: pinned ones first, then the latest."""
         answer: list[Conversation] = self._ask(lambda: self._inner.conversations())
+        return answer
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Ask for news more often while the `with` block runs, as when somebody looks at a conversation."""
+        answer: AbstractContextManager[None] = self._ask(lambda: self._inner.watching())
+        return answer
+
+    def message(self, number: int) -> Message | None:
+        """Return a message by its `id`, which is a number of this account file, or None."""
+        answer: Message | None = self._ask(lambda: self._inner.message(number))
         return answer
 
     def history(self, peer: Person, *, limit: int = 50, before_ms: int | None = None) -> list[Message]:
@@ -456,10 +540,15 @@ class Client(Opened):
         return answer
 
 
+Attachable: TypeAlias = str | os.PathLike[str] | FileToSend | Attachment | content.Attachment
+
 Event: TypeAlias = (
     MessageReceived
     | MessageSynced
     | MessageSettled
+    | MessageUploading
+    | CatchUp
+    | PictureChanged
     | ReactionChanged
     | TypingChanged
     | MessagesRead
