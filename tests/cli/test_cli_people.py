@@ -35,7 +35,7 @@ def file(tmp_path, monkeypatch):
     monkeypatch.setenv("RAMSON_PASSPHRASE", PASSPHRASE)
     monkeypatch.setenv("RAMSON_ARCHIVE_PASSPHRASE", SECRET)
     Store.create(path, PASSPHRASE, ALICE, name="Alice", now_ms=1, entropy=random.Random(4), cost=CHEAP)
-    store = Store.open(path, PASSPHRASE)
+    store = Store.open(path, PASSPHRASE, entropy=random.Random(0))
     letters = []
     for keys, name, text in ((BOB, "Bob", "the owl flies at noon"), (EVE, "Eve\x1b[2J", "buy owls")):
         message = TextMessage(text, 1_700_000_000_000, profile=Profile(name))
@@ -133,7 +133,7 @@ def test_nothing_is_overwritten(ramson, file):
 
 
 def test_a_wrong_archive_passphrase_and_no_archive_are_told(ramson, tmp_path, monkeypatch, file):
-    store = Store.open(file, PASSPHRASE)
+    store = Store.open(file, PASSPHRASE, entropy=random.Random(0))
     archive = tmp_path / "a"
     archive.write_bytes(seal(store, "something else", entropy=random.Random(9), cost=CHEAP))
     store.close()

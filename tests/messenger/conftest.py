@@ -41,7 +41,7 @@ def reopen(file: Path) -> Iterator[Callable[[], Store]]:
     def open_again() -> Store:
         for store in opened:
             store.close()
-        opened.append(Store.open(file, PASSPHRASE))
+        opened.append(Store.open(file, PASSPHRASE, entropy=random.Random(0)))
         return opened[-1]
 
     yield open_again

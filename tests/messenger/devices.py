@@ -46,7 +46,7 @@ class Device:
         return self.keys.id
 
     def on(self):
-        store = Store.open(self.path, PASSPHRASE)
+        store = Store.open(self.path, PASSPHRASE, entropy=random.Random(0))
         store.db._connection.pragma("synchronous", "OFF")  # nobody pulls the plug of these
         self.net = self.swarm.client(self.skew_ms)
         self.engine = Engine(store, self.net, self.entropy)

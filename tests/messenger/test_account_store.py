@@ -57,7 +57,7 @@ def test_a_full_seed_account_is_kept_whole(tmp_path):
     from ramson.messenger.vault import KeyCost
 
     Store.create(path, PASSPHRASE, keys, name="", now_ms=1, entropy=random.Random(1), cost=KeyCost(1, 13))
-    store = Store.open(path, PASSPHRASE)
+    store = Store.open(path, PASSPHRASE, entropy=random.Random(0))
     assert store.keys.ed25519.seed == bytes(range(32))
     store.close()
 
@@ -222,11 +222,11 @@ def test_using_a_closed_account_says_so(store):
 def test_a_file_of_a_newer_version_is_left_alone(file):
     from ramson.messenger import vault
 
-    connection = vault.open_file(file, PASSPHRASE)
+    connection = vault.open_file(file, PASSPHRASE, entropy=random.Random(0))
     connection.pragma("user_version", 999)
     connection.close()
     with pytest.raises(NotAnAccountFile, match="newer"):
-        Store.open(file, PASSPHRASE)
+        Store.open(file, PASSPHRASE, entropy=random.Random(0))
 
 
 async def test_a_message_without_a_client_cannot_be_answered(alice, bob):
@@ -245,7 +245,7 @@ WRITER = textwrap.dedent("""
     from ramson.messenger.store import Position, Store
     from ramson.protocol.content import TextMessage
 
-    store = Store.open(pathlib.Path(sys.argv[1]), "correct horse")
+    store = Store.open(pathlib.Path(sys.argv[1]), "correct horse", entropy=random.SystemRandom())
     bob = AccountKeys.from_entropy(bytes(16)).id
     node = bytes(32)
     number = int(store.positions().get(node, {}).get(0, "0"))
@@ -280,7 +280,7 @@ def test_a_program_killed_at_any_moment_loses_nothing_it_was_told_is_kept(file, 
         writer.wait()
         told |= {tuple_of(line) for line in rest.splitlines(keepends=True) if line.endswith("\n")}
 
-        store = Store.open(file, PASSPHRASE)
+        store = Store.open(file, PASSPHRASE, entropy=random.Random(0))
         history = store.conversations.history(bob, 10**9)
         ours = {message.sent_ms: message for message in history if not message.incoming}
         theirs = {message.sent_ms for message in history if message.incoming}
@@ -309,10 +309,10 @@ def tuple_of(line):
 
 
 def test_another_program_that_never_lets_go_is_named(store, file, monkeypatch):
-    from ramson.messenger import vault
+    from ramson.messenger import sealed_database
 
-    monkeypatch.setattr(vault, "BUSY_MS", 10)
-    other = Store.open(file, PASSPHRASE)
+    monkeypatch.setattr(sealed_database, "BUSY_MS", 10)
+    other = Store.open(file, PASSPHRASE, entropy=random.Random(0))
     store.db.execute("BEGIN IMMEDIATE")
     with pytest.raises(AccountFileError, match="another program"):
         other.save("x", b"")

@@ -39,7 +39,7 @@ def lived(tmp_path, alice, bob):
             phone.send(other, "never sent")
 
     virtually(main())
-    store = Store.open(phone.path, PASSPHRASE)
+    store = Store.open(phone.path, PASSPHRASE, entropy=random.Random(0))
     yield store
     store.close()
 
@@ -60,7 +60,7 @@ def make(path, document, keys):
         restored=True,
         more=lambda store: archive.fill(store, document),
     )
-    return Store.open(path, PASSPHRASE)
+    return Store.open(path, PASSPHRASE, entropy=random.Random(0))
 
 
 def shown(store, peer):
@@ -123,7 +123,7 @@ def test_a_short_passphrase_is_refused(lived):
 
 def test_an_archive_of_another_account_is_refused(tmp_path, lived, bob):
     Store.create(tmp_path / "b", PASSPHRASE, bob, name="", now_ms=1, entropy=random.Random(1), cost=CHEAP)
-    store = Store.open(tmp_path / "b", PASSPHRASE)
+    store = Store.open(tmp_path / "b", PASSPHRASE, entropy=random.Random(0))
     with pytest.raises(OtherAccount):
         archive.merge(store, archive.open_archive(seal(lived), SECRET))
     store.close()

@@ -345,7 +345,7 @@ def test_in_any_order_with_any_losses_and_restarts_each_message_is_delivered_onc
         swarm.down = data.draw(st.booleans())
 
         async def main(ends=ends):
-            store = Store.open(path, PASSPHRASE)
+            store = Store.open(path, PASSPHRASE, entropy=random.Random(0))
             try:
                 async with running(store, swarm, partial(plain, bob)) as inbox:
                     found = await collect(inbox, ends)
@@ -357,7 +357,7 @@ def test_in_any_order_with_any_losses_and_restarts_each_message_is_delivered_onc
         delivered += virtually(main())
 
     async def finish():
-        store = Store.open(path, PASSPHRASE)
+        store = Store.open(path, PASSPHRASE, entropy=random.Random(0))
         async with running(store, Swarm(*nodes, seed=5), partial(plain, bob)) as inbox:
             found = await collect(inbox, 100)
         store.close()

@@ -88,7 +88,7 @@ def texts(bob, alice):
 def test_whatever_the_order_the_end_is_the_same(tmp_path_factory, alice, bob, order, cuts):
     path = tmp_path_factory.mktemp("intake") / "a"
     Store.create(path, "correct horse", alice, name="", now_ms=1, entropy=random.Random(1), cost=CHEAP)
-    store = Store.open(path, "correct horse")
+    store = Store.open(path, "correct horse", entropy=random.Random(0))
     store.db._connection.pragma("synchronous", "OFF")
     store.set_setting(READ_RECEIPTS, on=True)
     befriend(store, bob)

@@ -77,18 +77,18 @@ def check(store, bob, alice):
 
 
 def test_everything_is_still_there(old_file, alice, bob):
-    store = Store.open(old_file, PASSPHRASE)
+    store = Store.open(old_file, PASSPHRASE, entropy=random.Random(0))
     check(store, bob, alice)
     store.close()
 
 
 def test_a_second_time_changes_nothing(old_file, bob):
     for _ in range(2):
-        store = Store.open(old_file, PASSPHRASE)
+        store = Store.open(old_file, PASSPHRASE, entropy=random.Random(0))
         dumps = store.db.rows("SELECT namespace, dump FROM configs")
         name = store.db.get("wanted name")
         store.close()
-    again = Store.open(old_file, PASSPHRASE)
+    again = Store.open(old_file, PASSPHRASE, entropy=random.Random(0))
     assert again.db.rows("SELECT namespace, dump FROM configs") == dumps
     assert again.db.get("wanted name") == name == "Alice"
     again.close()
@@ -101,7 +101,7 @@ import sys
 from ramson.messenger.store import Store
 
 print("go", flush=True)
-Store.open(pathlib.Path(sys.argv[1]), sys.argv[2])
+Store.open(pathlib.Path(sys.argv[1]), sys.argv[2], entropy=random.SystemRandom())
 """
 
 
@@ -113,11 +113,11 @@ def test_killed_at_any_moment_it_is_one_or_the_other(old_file, alice, bob, seed)
     os.kill(opener.pid, signal.SIGKILL)
     opener.wait()
     opener.stdout.close()
-    connection = vault.open_file(old_file, PASSPHRASE)
+    connection = vault.open_file(old_file, PASSPHRASE, entropy=random.Random(0))
     version = connection.pragma("user_version")
     connection.close()
     assert version in {1, len(schema._MIGRATIONS)}
-    store = Store.open(old_file, PASSPHRASE)
+    store = Store.open(old_file, PASSPHRASE, entropy=random.Random(0))
     check(store, bob, alice)
     store.close()
 

@@ -13,6 +13,7 @@ from ramson.messenger.vault import (
     AccountFileError,
     AccountFileExists,
     AccountFileMissing,
+    AccountInUse,
     KeyCost,
     NotAnAccountFile,
     WeakPassphrase,
@@ -34,7 +35,7 @@ def make(path: Path, passphrase: str = "passphrase") -> Path:
 
 
 def read(path: Path, passphrase: str = "passphrase") -> str:
-    connection = vault.open_file(path, passphrase)
+    connection = vault.open_file(path, passphrase, entropy=random.Random(0))
     try:
         return connection.execute("SELECT text FROM note").get
     finally:
@@ -65,11 +66,11 @@ def test_a_short_passphrase_is_refused_before_anything_is_written(tmp_path):
 
 def test_nothing_readable_is_on_disk_while_it_is_written_and_after(tmp_path):
     path = make(tmp_path / "a.ramson")
-    connection = vault.open_file(path, "passphrase")
+    connection = vault.open_file(path, "passphrase", entropy=random.Random(0))
     connection.execute("INSERT INTO note VALUES (?)", (SECRET + "!",))
     files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     connection.close()
-    assert len(files["a.ramson-wal"]) > 4096
+    assert max(len(content) for name, content in files.items() if name.endswith("-wal")) > 4096
     for content in files.values():
         assert SECRET.encode() not in content
         assert b"SQLite" not in content
@@ -78,12 +79,13 @@ def test_nothing_readable_is_on_disk_while_it_is_written_and_after(tmp_path):
 
 def test_only_the_owner_may_read_any_of_its_files(tmp_path):
     path = make(tmp_path / "a.ramson")
-    path.chmod(0o644)  # as a careless copy would leave it
-    connection = vault.open_file(path, "passphrase")
+    for file in tmp_path.iterdir():
+        file.chmod(0o644)  # as a careless copy would leave it
+    connection = vault.open_file(path, "passphrase", entropy=random.Random(0))
     connection.execute("INSERT INTO note VALUES ('x')")
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     connection.close()
-    assert "a.ramson-wal" in modes
+    assert len(modes) == 5
     assert set(modes.values()) == {0o600}
 
 
@@ -119,13 +121,25 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_databases_whose_key_file_was_moved_are_never_overwritten(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    path.rename(tmp_path / "elsewhere")
+    with pytest.raises(AccountFileExists):
+        make(path)
+    (tmp_path / "elsewhere").rename(path)
+    assert read(path) == SECRET
+
+
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(AccountFileMissing):
         read(tmp_path / "a.ramson")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"r", b"SQLite format 3\0" + bytes(100), b"r\x02\x01\x0d" + bytes(5000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"r", b"SQLite format 3\0" + bytes(100), b"r\x03\x01\x0d" + bytes(5000), b"r\x02\x01\x0d" + bytes(252)],
+)
 def test_another_file_is_not_taken_for_an_account(tmp_path, content):
     path = tmp_path / "a.ramson"
     path.write_bytes(content)
@@ -144,13 +158,36 @@ def test_an_absurd_cost_in_a_file_is_refused_before_it_is_paid(tmp_path, passes,
         read(path)
 
 
+def test_a_changed_byte_of_the_key_file_never_opens(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    content = path.read_bytes()
+    closed = 0
+    for offset in range(len(content)):
+        path.write_bytes(content[:offset] + bytes((content[offset] ^ 1,)) + content[offset + 1 :])
+        try:
+            assert read(path) == SECRET  # a byte of the slot that is not ours, or the note of what guards it
+        except AccountFileError:
+            closed += 1
+    assert closed >= 105 + 33  # our slot, and what must be zero
+
+
 @pytest.mark.parametrize("offset", [4, 15, 40, 3000])
 def test_a_changed_byte_of_the_first_page_never_opens(tmp_path, offset):
     path = make(tmp_path / "a.ramson")
-    content = bytearray(path.read_bytes())
-    content[offset] ^= 1
-    path.write_bytes(content)
+    for number in range(2):
+        database = path.with_name(f"a.ramson.{number}")
+        content = bytearray(database.read_bytes())
+        content[offset] ^= 1
+        database.write_bytes(content)
     with pytest.raises(AccountFileError):
+        read(path)
+
+
+def test_an_account_whose_database_was_left_behind_says_so(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    for each in range(2):
+        path.with_name(f"a.ramson.{each}").unlink()
+    with pytest.raises(AccountFileMissing):
         read(path)
 
 
@@ -162,10 +199,27 @@ def test_each_file_has_its_own_key(tmp_path):
 
 def test_opening_it_twice_in_one_program_keeps_both_usable(tmp_path):
     path = make(tmp_path / "a.ramson")
-    first = vault.open_file(path, "passphrase")
-    second = vault.open_file(path, "passphrase")
+    first = vault.open_file(path, "passphrase", entropy=random.Random(0))
+    second = vault.open_file(path, "passphrase", entropy=random.Random(0))
     second.execute("INSERT INTO note VALUES ('two')")
     second.close()
     first.execute("INSERT INTO note VALUES ('one')")
     assert first.execute("SELECT count(*) FROM note").get == 3
     first.close()
+
+
+def test_only_one_client_receives_with_an_account_file(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    with vault.Hold(path):
+        with pytest.raises(AccountInUse) as caught:
+            vault.Hold(path)
+        assert caught.value.remedy
+        assert read(path) == SECRET  # looking is free
+    vault.Hold(path).close()
+
+
+def test_the_files_of_an_account_are_deleted_keys_first(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    vault.destroy(path)
+    assert list(tmp_path.iterdir()) == []
+    vault.destroy(path)

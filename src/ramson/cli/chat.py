@@ -4,6 +4,11 @@ A line is a message.  Lines that begin with a slash are orders:
 
     /react 👍     put an emoji to the last message of the other side
     /unsend      take back the last message of one's own
+    /quote TEXT  answer the last message of the other side
+    /file PATH   send a file
+    /save [DIR]  save the files of the last message that has some
+    /screenshot  tell the other side that you took a picture of the conversation
+    /disappear 3600   let what you write from now on disappear after so many seconds; 0: no longer
     /quit        end; so does the end of the input
     //text       send a text that begins with one slash
 """
@@ -19,19 +24,21 @@ from typing import Annotated
 
 import typer
 
-from ramson.cli.messages import line, receipt_fields
+from ramson.cli.files import save_all
+from ramson.cli.lines import receipt_fields, show_event, show_message
 from ramson.cli.options import (
     AccountOption,
     JsonOption,
     NetworkOption,
     PassphraseFileOption,
-    read_passphrase,
+    account_passphrase,
     resolve_network,
 )
-from ramson.cli.terminal import Interrupted, following, note, printable, progress, result, result_json, run
+from ramson.cli.terminal import Interrupted, following, note, printable, progress, result_json, run
 from ramson.crypto.account import AccountId
-from ramson.errors import LocalError
+from ramson.errors import LocalError, RamsonError
 from ramson.messenger import (
+    CatchUp,
     Client,
     Event,
     EventStream,
@@ -41,14 +48,16 @@ from ramson.messenger import (
     MessageSettled,
     MessageSynced,
     MessageUnsent,
+    MessageUploading,
     ReactionChanged,
     State,
     TypingChanged,
 )
-from ramson.messenger.archive import message_fields
 from ramson.messenger.letters import check_recipient
 from ramson.network import NetworkProfile
+from ramson.protocol.content import NEVER, Expiration, ExpirationMode
 
+ORDERS = "/react EMOJI, /unsend, /quote TEXT, /file PATH, /save [DIR], /screenshot, /disappear SECONDS, /quit"
 DRAIN_SECONDS = 60.0  # how long the end waits for what is still being sent
 
 
@@ -61,11 +70,11 @@ def chat(
     passphrase_file: PassphraseFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Talk with somebody: each line you type is a message; /react, /unsend and /quit are orders."""
+    """Talk with somebody: each line you type is a message; /help shows the orders."""
     peer = AccountId.parse(person)
     check_recipient(peer)
     profile = resolve_network(network)
-    passphrase = read_passphrase(passphrase_file)
+    passphrase = account_passphrase(account, passphrase_file)
     with contextlib.suppress(Interrupted):
         run(_chat(account, passphrase, profile, peer, history, as_json=json))
 
@@ -82,6 +91,7 @@ async def _chat(
             talk.show(message)
         await me.mark_read(peer)
         async with following(me.watch_path(), note):
+            stack.enter_context(me.watching())
             listening = asyncio.get_running_loop().create_task(talk.listen(events), name="chat")
             try:
                 await talk.read(_lines())
@@ -101,10 +111,7 @@ class _Talk:
 
     def show(self, message: Message) -> None:
         """Print a message of the conversation."""
-        if self._as_json:
-            result_json({"event": "message"} | message_fields(message))
-        else:
-            result(line(message))
+        show_message(message, as_json=self._as_json)
 
     async def read(self, lines: asyncio.Queue[str | None]) -> None:
         """Do what is typed, until the end."""
@@ -112,7 +119,7 @@ class _Talk:
             try:
                 if not await self._do(typed.rstrip("\r\n")):
                     return
-            except LocalError as error:
+            except RamsonError as error:
                 self._say(f"{error}. {error.remedy}".strip())
 
     async def _do(self, typed: str) -> bool:
@@ -131,8 +138,25 @@ class _Talk:
                 await self._on_last([each for each in texts if each.incoming]).react(rest.strip())
             case "/unsend":
                 await self._on_last([each for each in texts if not each.incoming]).unsend()
+            case "/quote":
+                quoted = self._on_last([each for each in texts if each.incoming])
+                await self._me.send(self._peer, rest, wait=False, quote=quoted)
+            case "/file":
+                await self._me.send(self._peer, wait=False, attachments=[_path(rest)])
+            case "/save":
+                message = self._on_last([each for each in texts if each.incoming and each.attachments])
+                for path in await save_all(message, _path(rest or "."), note):
+                    self._event("saved", f"saved as {path}", file=str(path))
+            case "/screenshot":
+                await self._me.tell_screenshot(self._peer)
+            case "/disappear" if rest.strip().isdecimal():
+                seconds = int(rest)
+                setting = Expiration(ExpirationMode.AFTER_SEND, seconds) if seconds else NEVER
+                await self._me.set_disappearing(self._peer, setting)
+            case "/help":
+                self._say(ORDERS)
             case _:
-                raise LocalError("there is no such order", remedy="There are /react EMOJI, /unsend and /quit.")
+                raise LocalError("there is no such order", remedy=f"There are {ORDERS}.")
         return True
 
     def _on_last(self, messages: list[Message]) -> Message:
@@ -154,6 +178,13 @@ class _Talk:
                 result_json({"event": "receipt"} | receipt_fields(receipt))
             case MessageSettled(receipt) if receipt.state is State.FAILED:
                 self._say(f"not sent: {receipt.reason}")
+            case MessageUploading(receipt) if receipt.to_upload:
+                if self._as_json:
+                    result_json({"event": "uploading"} | receipt_fields(receipt))
+                else:
+                    note(receipt.summary)
+            case CatchUp():
+                show_event(event, as_json=self._as_json)
             case ReactionChanged() if event.conversation == self._peer:
                 word = "took back" if event.removed else "reacted"
                 who = "you" if event.reactor == self._me.account_id else "they"
@@ -175,6 +206,10 @@ class _Talk:
 
     def _say(self, text: str) -> None:
         typer.echo(f"({text})", err=True)
+
+
+def _path(typed: str) -> Path:
+    return Path(typed.strip()).expanduser()
 
 
 def _lines() -> asyncio.Queue[str | None]:

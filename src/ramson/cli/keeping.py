@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ramson.cli.options import AccountOption, JsonOption, PassphraseFileOption, read_passphrase
+from ramson.cli.options import AccountOption, JsonOption, PassphraseFileOption, account_passphrase, read_passphrase
 from ramson.cli.terminal import note, progress, result, result_json, run
 from ramson.errors import LocalError
 from ramson.messenger import Client, account
@@ -49,7 +49,7 @@ def export(
     """Write the account and its messages to a file: encrypted, to be imported again, or plain, to be read."""
     if target.exists():
         raise LocalError(f"there is already a file at {target}", remedy="Choose another name, or move that file.")
-    passphrase = read_passphrase(passphrase_file)
+    passphrase = account_passphrase(account_file, passphrase_file)
     secret = ""
     if as_ is Format.ARCHIVE:
         secret = _secret(archive_passphrase_file, new=True)
@@ -79,7 +79,9 @@ def import_(
         raise LocalError(f"the archive cannot be read: {error.strerror}") from None
     new = not account_file.exists()
     secret = _secret(archive_passphrase_file, new=False)
-    passphrase = read_passphrase(passphrase_file, new=new)
+    passphrase = (
+        read_passphrase(passphrase_file, new=True) if new else account_passphrase(account_file, passphrase_file)
+    )
     with progress("Importing…"):
         identity, count = run(_imported(account_file, passphrase, data, secret, new=new))
     if json:

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import sys
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from ramson.cli.lines import receipt_fields, show_event, show_message
 from ramson.cli.options import (
     AccountOption,
     JsonOption,
     NetworkOption,
     PassphraseFileOption,
-    read_passphrase,
+    account_passphrase,
     resolve_network,
 )
-from ramson.cli.terminal import Interrupted, following, note, printable, progress, result, result_json, run
+from ramson.cli.terminal import Interrupted, following, note, progress, result, result_json, run
 from ramson.crypto.account import AccountId
-from ramson.errors import RemoteError
-from ramson.messenger import Client, Kind, Message, Receipt, State
+from ramson.errors import LocalError, RemoteError
+from ramson.messenger import Client, EventStream, FileToSend, MessageUploading, Receipt, State
 from ramson.messenger.letters import MAX_TEXT, check_recipient, check_text
 from ramson.network import NetworkProfile
+from ramson.protocol.content import CommunityInvitation, LinkPreview
 
 COPY_SECONDS = 10.0  # how long a sent message's copy for our other devices is waited for
+_LINK: Final = re.compile(r"https://\S+")
 WAITS_ON = "The message stays in the outbox and goes out the next time `ramson send` or `ramson listen` runs."
 
 
@@ -37,26 +41,65 @@ class NotSent(RemoteError):
 
 def send(
     to: Annotated[str, typer.Argument(metavar="ID", help="The account id to write to.")],
-    text: Annotated[
-        str, typer.Argument(metavar="TEXT", help="The text; - reads it from standard input, where nobody else sees it.")
-    ],
     account: AccountOption,
+    text: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEXT",
+            help="The text; - reads it from standard input, where nobody else sees it.  Not needed with files.",
+            show_default=False,
+        ),
+    ] = "",
     *,
+    files: Annotated[
+        list[Path] | None, typer.Option("--file", metavar="PATH", help="Send a file with it, up to 10 MB; repeatable.")
+    ] = None,
+    voice: Annotated[
+        Path | None, typer.Option("--voice", metavar="PATH", help="Send a recording as a voice message.")
+    ] = None,
+    keep_metadata: Annotated[
+        bool,
+        typer.Option("--keep-metadata", help="Leave in pictures what they tell about place, time and device."),
+    ] = False,
+    quote: Annotated[
+        int | None, typer.Option("--quote", metavar="MESSAGE", help="The number of the message this one answers to.")
+    ] = None,
+    preview: Annotated[
+        str,
+        typer.Option(
+            "--preview", metavar="TITLE", help="Show this title with the first https link; nothing is fetched."
+        ),
+    ] = "",
+    community: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--invite", metavar="NAME URL", help="Invite to the community of this name and address."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is stored, or leave it queued.")] = True,
     timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait at most.")] = 120.0,
     network: NetworkOption = "mainnet",
     passphrase_file: PassphraseFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Send a text and say by how many nodes of the recipient's swarm it is stored."""
+    """Send a text, files, or both, and say by how many nodes of the recipient's swarm it is stored."""
     body = sys.stdin.read(4 * MAX_TEXT + 1).removesuffix("\n") if text == "-" else text
-    recipient = AccountId.parse(to)
-    check_recipient(recipient)
-    check_text(body)
+    letter = _Letter(
+        AccountId.parse(to),
+        body,
+        files=(
+            *(FileToSend(path, keep_metadata=keep_metadata) for path in files or ()),
+            *((FileToSend(voice, voice=True),) if voice else ()),
+        ),
+        quote=quote,
+        preview=preview,
+        invitation=CommunityInvitation(url=community[1], name=community[0]) if community else None,
+    )
+    check_recipient(letter.to)
+    if body or not (letter.files or letter.invitation):
+        check_text(body)
     profile = resolve_network(network)
-    passphrase = read_passphrase(passphrase_file)
+    passphrase = account_passphrase(account, passphrase_file)
     try:
-        receipt = run(_send(account, passphrase, profile, recipient, body, timeout if wait else 0))
+        receipt = run(_send(account, passphrase, profile, letter, timeout if wait else 0))
     except Interrupted:
         note(WAITS_ON)
         raise
@@ -81,20 +124,48 @@ def listen(
 ) -> None:
     """Print messages as they come, until Ctrl-C; first those that came since the last time."""
     profile = resolve_network(network)
-    passphrase = read_passphrase(passphrase_file)
+    passphrase = account_passphrase(account, passphrase_file)
     with contextlib.suppress(Interrupted):
         run(_listen(account, passphrase, profile, as_json=json))
 
 
-async def _send(
-    path: Path, passphrase: str, profile: NetworkProfile, to: AccountId, text: str, seconds: float
-) -> Receipt:
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """What the command line says is to be sent."""
+
+    to: AccountId
+    text: str
+    files: tuple[FileToSend, ...] = ()
+    quote: int | None = None
+    preview: str = ""
+    invitation: CommunityInvitation | None = None
+
+    def previews(self) -> tuple[LinkPreview, ...]:
+        """Return the preview of the first link.  Raises BadText where there is none."""
+        if not self.preview:
+            return ()
+        found = _LINK.search(self.text)
+        return (LinkPreview(found[0] if found else "", self.preview),)
+
+
+async def _send(path: Path, passphrase: str, profile: NetworkProfile, letter: _Letter, seconds: float) -> Receipt:
     with progress("Opening the account…") as show:
         async with Client.open(path, passphrase=passphrase, network=profile, receive=False) as me:
-            receipt = await me.send(to, text, wait=False)
+            quoted = None if letter.quote is None else me.message(letter.quote)
+            if letter.quote is not None and quoted is None:
+                raise LocalError(f"there is no message {letter.quote}", remedy="See `ramson chat` for numbers.")
+            receipt = await me.send(
+                letter.to,
+                letter.text,
+                wait=False,
+                quote=quoted,
+                attachments=letter.files,
+                previews=letter.previews(),
+                invitation=letter.invitation,
+            )
             if not seconds:
                 return receipt
-            async with following(me.watch_path(), show):
+            async with following(me.watch_path(), show), following_upload(me.events(), receipt, show):
                 try:
                     async with asyncio.timeout(seconds):
                         receipt = await me.settled(receipt)
@@ -107,13 +178,49 @@ async def _send(
             return receipt
 
 
+@contextlib.asynccontextmanager
+async def following_upload(events: EventStream, receipt: Receipt, show: Callable[[str], None]) -> AsyncIterator[None]:
+    """Show how far the files of a message are for as long as the block runs."""
+
+    async def follow() -> None:
+        async for event in events:
+            if isinstance(event, MessageUploading) and event.receipt.id == receipt.id:
+                show(event.receipt.summary)
+
+    if receipt.to_upload:
+        show(receipt.summary)
+    task = asyncio.get_running_loop().create_task(follow(), name="upload display")
+    try:
+        yield
+    finally:
+        events.close()
+        await task
+
+
 async def _listen(path: Path, passphrase: str, profile: NetworkProfile, *, as_json: bool) -> None:
-    async with _opened(path, passphrase, profile) as me, following(me.watch_path(), note):
+    async with (
+        _opened(path, passphrase, profile) as me,
+        following(me.watch_path(), note),
+        _telling(me.events(), as_json=as_json),
+    ):
         async for message in me.messages():
-            if as_json:
-                result_json(_message_fields(message))
-            else:
-                result(line(message))
+            show_message(message, as_json=as_json)
+
+
+@contextlib.asynccontextmanager
+async def _telling(events: EventStream, *, as_json: bool) -> AsyncIterator[None]:
+    """Print what happens beside messages for as long as the block runs."""
+
+    async def tell() -> None:
+        async for event in events:
+            show_event(event, as_json=as_json)
+
+    task = asyncio.get_running_loop().create_task(tell(), name="events")
+    try:
+        yield
+    finally:
+        events.close()
+        await task
 
 
 @contextlib.asynccontextmanager
@@ -122,40 +229,3 @@ async def _opened(path: Path, passphrase: str, profile: NetworkProfile) -> Async
         with progress("Opening the account…"):
             me = await stack.enter_async_context(Client.open(path, passphrase=passphrase, network=profile))
         yield me
-
-
-def line(message: Message) -> str:
-    """Return a message as one line (or more, if it has more) for a person."""
-    files = f" [attachments, which cannot be shown here: {len(message.attachments)}]" if message.attachments else ""
-    body = printable(message.body) if message.kind is Kind.TEXT else f"({message.kind.value})"
-    reactions = "".join(f" {printable(each.emoji)}" for each in message.reactions)
-    return f"{_when(message.sent_ms)} {message.sender} {body}{files}{reactions}"
-
-
-def _when(sent_ms: int) -> str:
-    try:
-        return datetime.fromtimestamp(sent_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, OSError, ValueError):
-        return "(no such date)"
-
-
-def _message_fields(message: Message) -> dict[str, object]:
-    return {
-        "sender": str(message.sender),
-        "sent_ms": message.sent_ms,
-        "hash": message.hash,
-        "body": message.body,
-        "attachments": len(message.attachments),
-    }
-
-
-def receipt_fields(receipt: Receipt) -> dict[str, object]:
-    """Return a receipt for programs."""
-    return {
-        "state": receipt.state.value,
-        "hash": receipt.hash,
-        "stored": receipt.stored,
-        "total": receipt.total,
-        "sent_ms": receipt.sent_ms,
-        "reason": receipt.reason,
-    }

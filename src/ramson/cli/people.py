@@ -13,23 +13,23 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from ramson.cli.messages import line
+from ramson.cli.lines import line
 from ramson.cli.options import (
     AccountOption,
     JsonOption,
     NetworkOption,
     PassphraseFileOption,
-    read_passphrase,
+    account_passphrase,
     resolve_network,
 )
 from ramson.cli.terminal import following, printable, progress, result, result_json, run
 from ramson.crypto.account import AccountId
-from ramson.errors import RemoteError
-from ramson.messenger import Client, Conversation
+from ramson.errors import LocalError, RemoteError
+from ramson.messenger import Client, Contact, Conversation
 from ramson.messenger.archive import message_fields
+from ramson.messenger.images import look_at
 from ramson.messenger.letters import check_name
 from ramson.network import NetworkProfile
-from ramson.protocol.config import Contact
 
 T = TypeVar("T")
 
@@ -141,9 +141,12 @@ def show_profile(
     json: JsonOption = False,
 ) -> None:
     """Print your account id, name and picture."""
-    identity, profile = _look(account, passphrase_file, network, lambda me: (me.account_id, me.profile), fetch=fetch)
+    identity, profile, avatar = _look(
+        account, passphrase_file, network, lambda me: (me.account_id, me.profile, me.avatar), fetch=fetch
+    )
     if json:
-        result_json({"id": identity.hex, "name": profile.name, "picture": profile.picture_url or None})
+        picture = profile.picture_url or None
+        result_json({"id": identity.hex, "name": profile.name, "picture": picture, "avatar": _avatar(avatar)})
         return
     result(identity.hex)
     result(printable(profile.name) or "(no name)")
@@ -153,22 +156,39 @@ def show_profile(
 
 @profile_app.command("set")
 def set_profile(
-    name: Annotated[str, typer.Option("--name", help="The name that others see with your messages.")],
     account: AccountOption,
     *,
+    name: Annotated[str | None, typer.Option("--name", help="The name that others see with your messages.")] = None,
+    avatar: Annotated[
+        Path | None,
+        typer.Option(
+            "--avatar",
+            metavar="PATH",
+            exists=True,
+            dir_okay=False,
+            help="A picture for others to see: JPEG, PNG, WebP or GIF, small and square.",
+        ),
+    ] = None,
+    no_avatar: Annotated[bool, typer.Option("--no-avatar", help="Take your picture away.")] = False,
     network: NetworkOption = "mainnet",
     passphrase_file: PassphraseFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Change your name on all your devices; others learn it with your next messages."""
-    check_name(name)
+    """Change your name or picture on all your devices; others learn it with your next messages."""
+    if name is not None:
+        check_name(name)
+    if name is None and avatar is None and not no_avatar:
+        raise LocalError("there is nothing to change", remedy="Give --name, --avatar or --no-avatar.")
 
     async def change(me: Client) -> None:
-        await me.set_profile(name)
+        if name is not None:
+            await me.set_profile(name)
+        if avatar is not None or no_avatar:
+            await me.set_avatar(None if no_avatar else avatar)
 
-    kept = _change(account, passphrase_file, network, change, lambda me: me.name)
+    kept, picture = _change(account, passphrase_file, network, change, lambda me: (me.name, me.avatar))
     if json:
-        result_json({"name": kept})
+        result_json({"name": kept, "avatar": _avatar(picture)})
 
 
 def search(
@@ -201,10 +221,10 @@ def _look(
     path: Path, passphrase_file: Path | None, network: str | None, what: Callable[[Client], T], *, fetch: bool
 ) -> T:
     profile = resolve_network(network or "mainnet")
-    passphrase = read_passphrase(passphrase_file)
+    passphrase = account_passphrase(path, passphrase_file)
 
     async def look() -> T:
-        client = Client.open(path, passphrase=passphrase, network=profile, connect=fetch)
+        client = Client.open(path, passphrase=passphrase, network=profile, connect=fetch, share=True)
         with progress("Opening the account…") as show:
             async with client as me:
                 if fetch:
@@ -237,7 +257,7 @@ def _change(
     then: Callable[[Client], T],
 ) -> T:
     profile = resolve_network(network)
-    passphrase = read_passphrase(passphrase_file)
+    passphrase = account_passphrase(path, passphrase_file)
     return run(_changed(path, passphrase, profile, change, then))
 
 
@@ -249,7 +269,7 @@ async def _changed(
     then: Callable[[Client], T],
 ) -> T:
     with progress("Opening the account…") as show:
-        async with Client.open(path, passphrase=passphrase, network=profile) as me:
+        async with Client.open(path, passphrase=passphrase, network=profile, share=True) as me:
             async with following(me.watch_path(), show):
                 await _in_time(me.synced(), "what your other devices know could not be fetched")
                 await change(me)
@@ -271,6 +291,12 @@ async def _in_time(work: Awaitable[None], otherwise: str) -> None:
         raise NotDone(f"the network did not answer within {FETCH_SECONDS:g} s: {otherwise}") from None
 
 
+def _avatar(data: bytes | None) -> dict[str, object] | None:
+    """Return what programs are told of a picture."""
+    found = None if data is None else look_at(data)
+    return None if data is None or found is None else {"type": found.content_type, "bytes": len(data)}
+
+
 def _contact_fields(contact: Contact) -> dict[str, object]:
     return {
         "id": contact.id.hex,
@@ -280,6 +306,7 @@ def _contact_fields(contact: Contact) -> dict[str, object]:
         "approved_me": contact.approved_me,
         "blocked": contact.blocked,
         "priority": contact.priority,
+        "avatar": _avatar(contact.avatar),
     }
 
 

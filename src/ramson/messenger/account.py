@@ -1,4 +1,4 @@
-"""Making an account file, anew or from its recovery phrase, and unlocking one.
+"""Making an account file, anew or from its recovery phrase, unlocking one, and what opens it.
 
 The work is done on the world's disk: deriving the key of a file takes most of a second.
 Spec: identity.md, key material and recovery phrase.
@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from ramson.crypto import phrase as recovery
 from ramson.crypto.account import ENTROPY_SIZE, AccountKeys
-from ramson.messenger import archive
+from ramson.messenger import archive, vault
 from ramson.messenger.letters import check_name
 from ramson.messenger.store import Store
-from ramson.messenger.vault import KeyCost
+from ramson.messenger.vault import Guard, KeyCost
 from ramson.world import Disk, World
 
 T = TypeVar("T")
@@ -42,10 +42,12 @@ async def create(
     name: str = "",
     phrase: str | None = None,
     cost: KeyCost = DEFAULT_COST,
+    guard: Guard = Guard.PASSPHRASE,
 ) -> AccountKeys:
     """Make the file of a new account, or with `phrase` of the one it stands for, and return its keys.
 
-    `name` is the display name that messages carry; a restored account keeps the one it has.
+    `name` is the display name that messages carry; a restored account keeps the one it has.  `guard` says whether
+    the passphrase is one, or a key that a keyring keeps (see `keyring_keys`).
     Raises AccountFileError, PhraseError, BadName.
     """
     check_name(name)
@@ -61,6 +63,7 @@ async def create(
             now_ms=now_ms,
             entropy=world.entropy,
             cost=cost,
+            guard=guard,
             restored=phrase is not None,
         )
 
@@ -70,7 +73,47 @@ async def create(
 
 async def unlock(path: Path, passphrase: str, *, world: World) -> Store:
     """Open an account file; the caller closes it.  Raises AccountFileError."""
-    return await _on_disk(world.disk(), lambda: Store.open(path, passphrase))
+    return await _on_disk(world.disk(), lambda: Store.open(path, passphrase, entropy=world.entropy))
+
+
+async def change_passphrase(
+    path: Path,
+    old: str,
+    new: str,
+    *,
+    world: World,
+    cost: KeyCost = DEFAULT_COST,
+    guard: Guard = Guard.PASSPHRASE,
+) -> None:
+    """Let `new` open an account instead of `old`, at `cost` a guess at least; see `vault.change_passphrase`.
+
+    Raises AccountFileError.
+    """
+    entropy = world.entropy
+    await _on_disk(
+        world.disk(), lambda: vault.change_passphrase(path, old, new, entropy=entropy, cost=cost, guard=guard)
+    )
+
+
+async def set_duress(
+    path: Path, passphrase: str, duress: str, *, wipe: bool, world: World, name: str = ""
+) -> AccountKeys:
+    """Let a second passphrase open another, new account; return that one's keys.
+
+    With `wipe` opening it destroys the first account in this file.  Whatever the file held beside the account that
+    `passphrase` opens is gone.  What this protects, and what not: docs/threat-model.md.  Raises AccountFileError.
+    """
+    check_name(name)
+    keys = AccountKeys.generate(world.entropy)
+    fill = Store.filling(keys, name=name, now_ms=world.clock.now())
+    entropy = world.entropy
+    await _on_disk(world.disk(), lambda: vault.set_other(path, passphrase, duress, fill, wipe=wipe, entropy=entropy))
+    return keys
+
+
+async def remove_duress(path: Path, passphrase: str, *, world: World) -> None:
+    """Let no passphrase but this one open anything; what another one opened is gone.  Raises AccountFileError."""
+    await _on_disk(world.disk(), lambda: vault.clear_other(path, passphrase, entropy=world.entropy))
 
 
 async def create_from_archive(
@@ -81,6 +124,7 @@ async def create_from_archive(
     *,
     world: World,
     cost: KeyCost = DEFAULT_COST,
+    guard: Guard = Guard.PASSPHRASE,
 ) -> AccountKeys:
     """Make the file of the account in an archive and return its keys.
 
@@ -99,6 +143,7 @@ async def create_from_archive(
             now_ms=world.clock.now(),
             entropy=world.entropy,
             cost=cost,
+            guard=guard,
             restored=True,
             more=lambda store: archive.fill(store, document),
         )

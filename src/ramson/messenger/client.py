@@ -92,12 +92,14 @@ class Client:
         trace: Trace,
         connect: bool = True,
         reach: ReachSettings = NO_WISHES,
+        share: bool = False,
     ) -> None:
         self._path = path
         self._passphrase = passphrase
         self._profile = profile
         self._world = world
         self._receive = receive and connect
+        self._share = share
         self._connect = connect
         self._reach = reach
         self._trace = trace
@@ -115,17 +117,30 @@ class Client:
         world: World | None = None,
         receive: bool = True,
         connect: bool = True,
+        share: bool = False,
         reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
         """Prepare to open the account file at `path`; entering the client opens it.
 
         `world` is the real one unless given.  Without `receive` nothing is fetched: enough to send; without `connect`
-        the network is not used at all: enough to look; what is written goes out the next time.  `reach` says how to get
-        out where the network is blocked; `trace` is told what the network does (see `ramson.network.trace`).
-        Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, …).
+        the network is not used at all: enough to look; what is written goes out the next time.  Only one client of a
+        file receives at a time; `share` is for a short visit beside one that does, which may then miss events, but
+        no message.  `reach` says how to get out where the network is blocked; `trace` is told what the network does
+        (see `ramson.network.trace`).
+        Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, AccountInUse, …).
         """
-        return cls(Path(path), passphrase, network, world, receive=receive, trace=trace, connect=connect, reach=reach)
+        return cls(
+            Path(path),
+            passphrase,
+            network,
+            world,
+            receive=receive,
+            trace=trace,
+            connect=connect,
+            share=share,
+            reach=reach,
+        )
 
     @classmethod
     def create(
@@ -165,6 +180,8 @@ class Client:
             store = await account.unlock(self._path, self._passphrase, world=world)
             self._passphrase = ""
             stack.callback(store.close)
+            if self._receive and not self._share:
+                stack.enter_context(vault.Hold(self._path))
             stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
             cache, entry = StoreCache(store, self._profile), None
             if self._connect:

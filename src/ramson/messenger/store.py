@@ -28,7 +28,7 @@ from ramson.messenger.database import Database
 from ramson.messenger.letters import Outgoing, Sealed
 from ramson.messenger.message import Kind, Receipt, State
 from ramson.messenger.schema import migrate
-from ramson.messenger.vault import KeyCost
+from ramson.messenger.vault import Guard, KeyCost
 from ramson.protocol.config import Contact
 from ramson.protocol.content import DataExtraction, TextMessage, TimerUpdate
 
@@ -75,9 +75,10 @@ class Chore:
 class Store:
     """One open account file."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, closed: Callable[[], object] = lambda: None) -> None:
         migrate(connection)
         self.db = Database(connection)
+        self._closed = closed
         (entropy,) = self.db.row("SELECT entropy FROM identity")
         self.keys = (
             AccountKeys.from_entropy(entropy) if len(entropy) == ENTROPY_SIZE else AccountKeys.from_seed(entropy)
@@ -98,10 +99,24 @@ class Store:
         now_ms: int,
         entropy: Entropy,
         cost: KeyCost,
+        guard: Guard = Guard.PASSPHRASE,
         restored: bool = False,
         more: Callable[[Store], object] | None = None,
     ) -> None:
-        """Make the file of an account, with what `more` puts into it; see `vault.create`.
+        """Make the file of an account, with what `more` puts into it; see `vault.create`."""
+        fill = Store.filling(keys, name=name, now_ms=now_ms, restored=restored, more=more)
+        vault.create(path, passphrase, fill, entropy=entropy, cost=cost, guard=guard)
+
+    @staticmethod
+    def filling(
+        keys: AccountKeys,
+        *,
+        name: str,
+        now_ms: int,
+        restored: bool = False,
+        more: Callable[[Store], object] | None = None,
+    ) -> Callable[[apsw.Connection], None]:
+        """Return what writes an account, with what `more` puts into it, into an empty database.
 
         The name of a `restored` account is only used if the account turns out to have none.
         """
@@ -121,14 +136,14 @@ class Store:
             if more is not None:
                 more(store)
 
-        vault.create(path, passphrase, fill, entropy=entropy, cost=cost)
+        return fill
 
     @classmethod
-    def open(cls, path: Path, passphrase: str) -> Store:
+    def open(cls, path: Path, passphrase: str, *, entropy: Entropy) -> Store:
         """Open the file of an account; see `vault.open_file`."""
-        connection = vault.open_file(path, passphrase)
+        connection = vault.open_file(path, passphrase, entropy=entropy)
         try:
-            return cls(connection)
+            return cls(connection, lambda: vault.level(path, entropy))
         except BaseException:
             connection.close()
             raise
@@ -136,6 +151,7 @@ class Store:
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         self.db.close()
+        self._closed()
 
     # The account
 

@@ -1,53 +1,80 @@
-"""The encrypted file of an account: made whole or not at all, opened with a passphrase, readable by its owner only.
+"""The files of an account: made whole or not at all, opened with a passphrase, readable by their owner only.
 
-Theory of operation.  An account is one SQLite database whose every page, and every page of its write-ahead
-log, is sealed with ChaCha20-Poly1305 (SQLite3 Multiple Ciphers, scheme `chacha20`).  The page key is
-Argon2id of the passphrase and is handed over raw.  The first 16 bytes of the file are the only readable
-ones, and they are the Argon2id salt:
+    me.ramson      the key file: 256 bytes, see `keyslots`
+    me.ramson.0    two databases, one for each slot, see `sealed_database`; one of them may be random bytes
+    me.ramson.1
 
-    0     the letter `r`
-    1     version of this layout: 1
-    2     Argon2id passes
-    3     Argon2id memory: two to this power, in bytes
-    4-15  random
+A change of the passphrase writes the key file and nothing else.  A second passphrase, for somebody who forces the
+owner, has the other slot and the other database; opening a slot that wipes first overwrites the other slot, and what
+is left is an account like any other.
 
-So the file needs no companion that could be lost or mixed up, and costs can rise later without a
-migration: each file says what it costs to open.  Someone who alters these bytes only changes the key, and
-the file no longer opens.  A wrong passphrase and a damaged first page cannot be told apart.
+Files of the first layout, a single database whose key came from the passphrase itself, are brought to this form when
+they are opened: the new files are written beside it, and the key file takes its place at the end.
 
-This module never keeps the passphrase, and knows nothing of what the tables hold.
-Spec: none (local format); app-features.md, storage.
+This module never keeps a passphrase, and knows nothing of what the tables hold.
+Spec: none (local format); app-features.md, storage and app password.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
-import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
 
 import apsw
-from nacl import exceptions, pwhash
 
 from ramson.crypto.entropy import Entropy
-from ramson.errors import LocalError
+from ramson.messenger import sealed_database
+from ramson.messenger.keyslots import (
+    KEY_FILE_SIZE,
+    SALT_SIZE,
+    AccountFileError,
+    Contents,
+    Guard,
+    KeyCost,
+    KeyFile,
+    NotAnAccountFile,
+    Opens,
+    Unlocked,
+    WeakPassphrase,
+    check_passphrase,
+    derive,
+)
 
-SALT_SIZE = 16  # bytes
-KEY_SIZE = 32
-MIN_PASSPHRASE = 6  # characters; app-features.md, limits
-BUSY_MS = 10_000  # how long another program may keep the file to itself
+__all__ = [
+    "SALT_SIZE",
+    "AccountFileError",
+    "AccountFileExists",
+    "AccountFileMissing",
+    "AccountInUse",
+    "Guard",
+    "Hold",
+    "KeyCost",
+    "NotAnAccountFile",
+    "WeakPassphrase",
+    "WrongPassphrase",
+    "change_passphrase",
+    "check_absent",
+    "check_passphrase",
+    "clear_other",
+    "create",
+    "derive",
+    "destroy",
+    "guard_of",
+    "level",
+    "open_file",
+    "set_other",
+]
 
-_MAGIC = ord("r")
-_LAYOUT = 1
-_MAX_PASSES = 16
-_MIN_MEMORY, _MAX_MEMORY = 13, 32  # powers of two
+_FIRST_LAYOUT: Final = b"\x01"
 
-
-class AccountFileError(LocalError):
-    """An account file cannot be made, opened or used."""
+Fill = Callable[[apsw.Connection], None]
 
 
 class AccountFileExists(AccountFileError):
@@ -58,166 +85,376 @@ class AccountFileMissing(AccountFileError):
     """There is no account file where one was to be opened."""
 
 
-class NotAnAccountFile(AccountFileError):
-    """The file is something else, or made by a newer version."""
-
-
 class WrongPassphrase(AccountFileError):
     """The passphrase does not open the file."""
 
 
-class WeakPassphrase(AccountFileError):
-    """The passphrase is too short to protect an account."""
+class AccountInUse(AccountFileError):
+    """Another client receives with this account file."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyCost:
-    """What one guess of the passphrase costs: Argon2id `passes` over two to the `memory` bytes."""
+class Hold:
+    """The right to receive with an account file, until it is closed or the program ends."""
 
-    passes: int = 3
-    memory: int = 28  # 256 MiB: most of a second on the machines of today
+    def __init__(self, path: Path) -> None:
+        """Take it.  Raises AccountInUse, AccountFileError."""
+        try:
+            self._file = path.open("rb")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise AccountInUse(
+                "the account is open already, in this program or another one",
+                remedy="Use that one or close it first; with share=True one can look and send beside it.",
+            ) from None
+        except OSError as error:
+            raise AccountFileError(f"the account file cannot be used: {error.strerror}") from error
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.passes <= _MAX_PASSES or not _MIN_MEMORY <= self.memory <= _MAX_MEMORY:
-            raise AccountFileError("the cost of a passphrase is out of range")
+    def close(self) -> None:
+        """Give it back; a second time does nothing."""
+        self._file.close()
 
-    def salt(self, entropy: Entropy) -> bytes:
-        """Return the first 16 bytes of a new file."""
-        return bytes((_MAGIC, _LAYOUT, self.passes, self.memory)) + entropy.randbytes(SALT_SIZE - 4)
+    def __enter__(self) -> Self:
+        return self
 
-    @classmethod
-    def of_salt(cls, salt: bytes) -> KeyCost:
-        """Read the cost from the first 16 bytes of a file.  Raises NotAnAccountFile."""
-        if len(salt) == SALT_SIZE and salt[:2] == bytes((_MAGIC, _LAYOUT)):
-            with contextlib.suppress(AccountFileError):
-                return cls(salt[2], salt[3])
-        raise NotAnAccountFile(
-            "this is not an account file, or one of a newer version", remedy="Check the path, or update ramson."
-        )
-
-
-def check_passphrase(passphrase: str) -> None:
-    """Raise WeakPassphrase unless a new account may be locked with `passphrase`."""
-    if len(passphrase) < MIN_PASSPHRASE:
-        raise WeakPassphrase(
-            f"a passphrase has at least {MIN_PASSPHRASE} characters", remedy="Choose a longer one, such as five words."
-        )
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def check_absent(path: Path) -> None:
-    """Raise AccountFileExists if there is something at `path`."""
-    if path.exists():
-        raise AccountFileExists(f"there is already a file at {path}", remedy="Choose another path, or move that file.")
+    """Raise AccountFileExists if there is something at `path`, or where its databases would be."""
+    for each in (path, *_databases(path)):
+        if each.exists():
+            raise AccountFileExists(
+                f"there is already a file at {each}", remedy="Choose another path, or move that file."
+            )
 
 
 def create(
-    path: Path, passphrase: str, fill: Callable[[apsw.Connection], None], *, entropy: Entropy, cost: KeyCost
+    path: Path,
+    passphrase: str,
+    fill: Fill,
+    *,
+    entropy: Entropy,
+    cost: KeyCost,
+    guard: Guard = Guard.PASSPHRASE,
 ) -> None:
-    """Make an account file at `path` that holds what `fill` writes; its directory is made (0700) if missing.
+    """Make an account at `path` that holds what `fill` writes; its directory is made (0700) if missing.
 
-    The file is written beside its place and moved there when it is complete and on disk.  Blocks for the
-    time of the key derivation.  Raises AccountFileExists, WeakPassphrase, AccountFileError.
+    The files are written beside their places and moved there when they are complete and on disk, the key file last.
+    Blocks for the time of the key derivation.  Raises AccountFileExists, WeakPassphrase, AccountFileError.
     """
     check_passphrase(passphrase)
     check_absent(path)
-    draft = path.with_name(f".{path.name}.{entropy.randbytes(8).hex()}.new")
-    try:
+    slot = entropy.randbytes(1)[0] & 1
+    empty = KeyFile.fresh(entropy, cost, guard)
+    contents = Contents.fresh(entropy)
+    key_file = empty.sealed(slot, empty.secret(slot, passphrase), contents, entropy)
+    with _errors("made"), _drafts(path, entropy) as drafts:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        salt = cost.salt(entropy)
-        connection = _connect(draft, derive(passphrase, salt, cost), salt)
+        _make_database(drafts[1 + slot], contents, fill)
+        sealed_database.make_random(drafts[2 - slot], drafts[1 + slot].stat().st_size, entropy)
+        sealed_database.level((drafts[1], drafts[2]), entropy)
+        _write_new(drafts[0], key_file.encode())
+        placed: list[Path] = []
         try:
-            fill(connection)
-        finally:
-            connection.close()
-        try:
-            os.link(draft, path)  # unlike a rename, never over another file
+            for draft, place in zip(drafts[::-1], (path, *_databases(path))[::-1], strict=True):
+                os.link(draft, place)  # unlike a rename, never over another file
+                placed.append(place)
         except FileExistsError:
+            _remove(placed)
             check_absent(path)
-    except (apsw.Error, OSError) as error:
-        raise AccountFileError(f"the account file could not be made: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
+        except OSError:
+            _remove(placed)
+            raise
     _sync_directory(path.parent)
 
 
-def open_file(path: Path, passphrase: str) -> apsw.Connection:
-    """Open the account file at `path`.  Blocks for the time of the key derivation.
+def open_file(path: Path, passphrase: str, *, entropy: Entropy) -> apsw.Connection:
+    """Open the account at `path`.  Blocks for the time of the key derivation.
 
+    A passphrase that wipes has done so when this returns.
     Raises AccountFileMissing, NotAnAccountFile, WrongPassphrase, AccountFileError.
     """
-    if not path.is_file():
+    _, unlocked = _unlock(path, passphrase, entropy)
+    database = _databases(path)[unlocked.slot]
+    if not database.is_file():
         raise AccountFileMissing(
-            f"there is no account file at {path}", remedy="Make one with `ramson account create`, or check the path."
+            f"there is no file at {database}, which belongs to the account", remedy="Put it back, or restore a backup."
         )
     try:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            path.chmod(0o600)
-        salt = _read_salt(path)
-    except (apsw.Error, OSError) as error:
-        raise AccountFileError(
-            f"the account file at {path} cannot be read", remedy="Check that it is yours to read and write."
-        ) from error
-    key = derive(passphrase, salt, KeyCost.of_salt(salt))
-    try:
-        return _connect(path, key, salt)
+        return sealed_database.connect(database, unlocked.contents.key, unlocked.contents.salt)
     except apsw.NotADBError:
-        raise WrongPassphrase(
-            "the passphrase is wrong, or the file is damaged", remedy="Type it again; letters' case and spaces count."
-        ) from None
+        raise AccountFileError("the account file is damaged", remedy="Restore a backup of it.") from None
     except apsw.Error as error:
         raise AccountFileError(f"the account file cannot be opened: {error}") from error
 
 
+def guard_of(path: Path) -> tuple[Guard, str]:
+    """Return what an account is opened with, and under what name a keyring keeps that.
+
+    Raises AccountFileMissing, NotAnAccountFile, AccountFileError.
+    """
+    content = _read(path)
+    if content[1:2] == _FIRST_LAYOUT:
+        return Guard.PASSPHRASE, ""
+    key_file = KeyFile.parse(content)
+    return key_file.guard, key_file.name.hex()
+
+
+def change_passphrase(
+    path: Path,
+    old: str,
+    new: str,
+    *,
+    entropy: Entropy,
+    cost: KeyCost,
+    guard: Guard = Guard.PASSPHRASE,
+) -> None:
+    """Let `new` open what `old` does, and `old` nothing any more; a guess costs `cost` at least from now on.
+
+    One write of less than a sector: whoever is killed has the one or the other.  To another `guard` the key file is
+    written anew, and what the other slot may have opened is gone.  Blocks for key derivations.
+    Raises WeakPassphrase, and what `open_file` raises.
+    """
+    check_passphrase(new)
+    key_file, unlocked = _unlock(path, old, entropy)
+    slot = unlocked.slot
+    if guard is key_file.guard is Guard.PASSPHRASE:
+        found = key_file.unlock(new)
+        if found is not None and found.slot != slot:
+            raise WeakPassphrase("this passphrase cannot be used", remedy="Choose another one.")
+        emptied = key_file.dearer(slot, cost, entropy)
+    else:
+        emptied = replace(KeyFile.fresh(entropy, cost, guard), name=key_file.name)
+    contents = unlocked.contents
+    _overwrite(path, emptied.sealed(slot, emptied.secret(slot, new), contents, entropy))
+    if guard is not key_file.guard:
+        _randomise(path, unlocked.other, entropy)
+
+
+def set_other(path: Path, passphrase: str, other: str, fill: Fill, *, wipe: bool, entropy: Entropy) -> None:
+    """Let a second passphrase open an account of its own that holds what `fill` writes.
+
+    With `wipe` opening it destroys the first one.  What the other slot may have opened before is gone.  Killed before
+    the end, there is no second passphrase.  Raises WeakPassphrase, AccountFileError, and what `open_file` raises.
+    """
+    check_passphrase(other)
+    key_file, unlocked = _unlock(path, passphrase, entropy)
+    if key_file.guard is Guard.KEYRING:
+        raise AccountFileError(
+            "this account is opened by a key of the keyring: nobody is asked for a passphrase",
+            remedy="Set a passphrase first, with `ramson account passphrase`.",
+        )
+    slot = unlocked.other
+    secret = key_file.secret(unlocked.slot, other)
+    if secret == unlocked.secret:
+        raise WeakPassphrase("the second passphrase is the first one", remedy="Choose another one.")
+    key_file = key_file.emptied(slot, entropy, head=key_file.head(unlocked.slot))
+    _overwrite(path, key_file)
+    contents = Contents.fresh(entropy, Opens.WIPE if wipe else Opens.DATABASE)
+    with _errors("made"), _drafts(path, entropy) as drafts:
+        _make_database(drafts[0], contents, fill)
+        _replace(_databases(path)[slot], drafts[0])
+    level(path, entropy)
+    _overwrite(path, key_file.sealed(slot, secret, contents, entropy))
+
+
+def clear_other(path: Path, passphrase: str, *, entropy: Entropy) -> None:
+    """Let nothing but `passphrase` open anything.  Raises what `open_file` raises."""
+    key_file, unlocked = _unlock(path, passphrase, entropy)
+    _overwrite(path, key_file.emptied(unlocked.other, entropy))
+    _randomise(path, unlocked.other, entropy)
+
+
+def level(path: Path, entropy: Entropy) -> None:
+    """Make both databases equally long and old, for when one was closed."""
+    sealed_database.level(_databases(path), entropy)
+
+
 def destroy(path: Path) -> None:
-    """Delete an account file that no program has open, and what SQLite keeps beside it.  Raises AccountFileError."""
+    """Delete the files of an account that no program has open: its keys first.  Raises AccountFileError."""
     try:
-        for suffix in ("-wal", "-shm", ""):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        if path.is_file():
+            _write(path, bytes(KEY_FILE_SIZE))
+        _remove([each for database in _databases(path) for each in (*sealed_database.log_files(database), database)])
+        path.unlink(missing_ok=True)
         _sync_directory(path.parent)
     except OSError as error:
         raise AccountFileError(f"the account file could not be deleted: {error}") from error
 
 
-def _read_salt(path: Path) -> bytes:
-    # Through SQLite's own file layer: closing a plain descriptor would drop the locks that another connection
-    # of this process holds on the same file.
-    file = apsw.VFSFile("unix", str(path.absolute()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+# Unlocking
+
+
+def _unlock(path: Path, passphrase: str, entropy: Entropy) -> tuple[KeyFile, Unlocked]:
+    content = _read(path)
+    if content[1:2] == _FIRST_LAYOUT:
+        return _upgrade(path, content[:SALT_SIZE], passphrase, entropy)
+    key_file = KeyFile.parse(content)
+    unlocked = key_file.unlock(passphrase)
+    if unlocked is None:
+        raise _wrong()
+    if unlocked.contents.opens is Opens.WIPE:
+        return _wipe(path, key_file, unlocked, entropy)
+    return key_file, unlocked
+
+
+def _wrong() -> WrongPassphrase:
+    return WrongPassphrase(
+        "the passphrase is wrong, or the file is damaged", remedy="Type it again; letters' case and spaces count."
+    )
+
+
+def _wipe(path: Path, key_file: KeyFile, unlocked: Unlocked, entropy: Entropy) -> tuple[KeyFile, Unlocked]:
+    """Destroy the other slot's key, then its database; what wiped opens from now on and does nothing more."""
+    contents = Contents(Opens.DATABASE, unlocked.contents.key, unlocked.contents.salt)
+    wiped = key_file.emptied(unlocked.other, entropy).sealed(unlocked.slot, unlocked.secret, contents, entropy)
+    _overwrite(path, wiped)
+    with contextlib.suppress(AccountFileError):  # without its key it is as good as random
+        _randomise(path, unlocked.other, entropy)
+    return wiped, Unlocked(unlocked.slot, contents, unlocked.secret)
+
+
+def _upgrade(path: Path, salt: bytes, passphrase: str, entropy: Entropy) -> tuple[KeyFile, Unlocked]:
+    """Bring a file of the first layout to this one."""
+    cost = KeyCost.of_salt(salt)
     try:
-        return file.xRead(SALT_SIZE, 0)
-    finally:
-        file.xClose()
+        old = sealed_database.connect(path, derive(passphrase, salt, cost), salt)
+    except apsw.NotADBError:
+        raise _wrong() from None
+    except apsw.Error as error:
+        raise AccountFileError(f"the account file cannot be opened: {error}") from error
+    slot = entropy.randbytes(1)[0] & 1
+    empty = KeyFile.fresh(entropy, cost)
+    contents = Contents.fresh(entropy)
+    key_file = empty.sealed(slot, empty.secret(slot, passphrase), contents, entropy)
+    with _errors("brought to its new form"), contextlib.closing(old), _drafts(path, entropy) as drafts:
+        # Alone with the file, until it has lost its name; and from here on there is no log beside it.
+        old.pragma("locking_mode", "EXCLUSIVE")
+        old.pragma("journal_mode", "DELETE")
+        old.execute("BEGIN EXCLUSIVE; COMMIT")
+        if _read(path)[1:2] != _FIRST_LAYOUT:
+            raise AccountFileError("another program has just changed the account file", remedy="Try again.")
+        _make_database(drafts[1 + slot], contents, lambda new: _copy(old, new))
+        sealed_database.make_random(drafts[2 - slot], drafts[1 + slot].stat().st_size, entropy)
+        _write_new(drafts[0], key_file.encode())
+        for draft, place in zip(drafts[::-1], (path, *_databases(path))[::-1], strict=True):
+            draft.replace(place)
+        _sync_directory(path.parent)
+    level(path, entropy)
+    return key_file, Unlocked(slot, contents, empty.secret(slot, passphrase))
 
 
-def _connect(path: Path, key: bytes, salt: bytes) -> apsw.Connection:
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+def _copy(old: apsw.Connection, new: apsw.Connection) -> None:
+    with new.backup("main", old, "main") as backup:
+        backup.step()
+
+
+# Files
+
+
+def _databases(path: Path) -> tuple[Path, Path]:
+    return path.with_name(path.name + ".0"), path.with_name(path.name + ".1")
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise AccountFileMissing(
+            f"there is no account file at {path}", remedy="Make one with `ramson account create`, or check the path."
+        )
     try:
-        connection.pragma("cipher", "chacha20")
-        connection.pragma("key", f"raw:{key.hex()}{salt.hex()}")
-        connection.set_busy_timeout(BUSY_MS)
-        connection.pragma("temp_store", "MEMORY")  # nothing may reach the disk unsealed
-        connection.pragma("journal_mode", "WAL")
-        connection.pragma("synchronous", "FULL")
-        connection.pragma("foreign_keys", "ON")
-        connection.pragma("secure_delete", "ON")  # what disappeared is not to linger in free pages
-        connection.transaction_mode = "IMMEDIATE"
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def derive(passphrase: str, salt: bytes, cost: KeyCost) -> bytes:
-    """Return the key (32 bytes) that a passphrase stands for.  Blocks.  Raises AccountFileError."""
-    text = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
-    try:
-        return pwhash.argon2id.kdf(KEY_SIZE, text, salt, opslimit=cost.passes, memlimit=1 << cost.memory)
-    except (exceptions.CryptoError, MemoryError) as error:
+        for each in (path, *_databases(path)):
+            if each.exists() and stat.S_IMODE(each.stat().st_mode) & 0o077:
+                each.chmod(0o600)
+        # Through SQLite's own file layer: a file of the first layout is a database, and closing a plain descriptor
+        # would drop the locks that a connection of this process holds on it.
+        file = apsw.VFSFile("unix", str(path.absolute()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+        try:
+            return file.xRead(KEY_FILE_SIZE, 0)
+        finally:
+            file.xClose()
+    except (apsw.Error, OSError) as error:
         raise AccountFileError(
-            f"opening an account takes {(1 << cost.memory) >> 20} MiB of memory for a moment, and there is not enough",
-            remedy="Close other programs and try again.",
+            f"the account file at {path} cannot be read", remedy="Check that it is yours to read and write."
         ) from error
+
+
+def _overwrite(path: Path, key_file: KeyFile) -> None:
+    try:
+        _write(path, key_file.encode())
+    except OSError as error:
+        raise AccountFileError(f"the account file cannot be written: {error.strerror}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write over the beginning of a file, in its place on the disk."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.pwrite(descriptor, content, 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    sealed_database.make(path)
+    _write(path, content)
+
+
+def _make_database(path: Path, contents: Contents, fill: Fill) -> None:
+    sealed_database.make(path)
+    connection = sealed_database.connect(path, contents.key, contents.salt)
+    try:
+        fill(connection)
+    finally:
+        connection.close()
+
+
+def _randomise(path: Path, slot: int, entropy: Entropy) -> None:
+    """Put random bytes in the place of a database."""
+    database = _databases(path)[slot]
+    with _errors("overwritten"), _drafts(path, entropy) as drafts:
+        sealed_database.make_random(drafts[0], database.stat().st_size if database.exists() else 0, entropy)
+        _replace(database, drafts[0])
+    level(path, entropy)
+
+
+def _replace(database: Path, draft: Path) -> None:
+    _remove(sealed_database.log_files(database))
+    draft.replace(database)
+    _sync_directory(database.parent)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for each in paths:
+        each.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _drafts(path: Path, entropy: Entropy) -> Iterator[tuple[Path, Path, Path]]:
+    """Yield names for files beside an account; what is left under them is removed in the end."""
+    mark = entropy.randbytes(8).hex()
+    first, second, third = (path.with_name(f".{path.name}.{mark}.new{number}") for number in range(3))
+    try:
+        yield first, second, third
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(each for draft in (first, second, third) for each in (*sealed_database.log_files(draft), draft))
+
+
+@contextlib.contextmanager
+def _errors(done: str) -> Iterator[None]:
+    try:
+        yield
+    except apsw.BusyError as error:
+        raise AccountFileError(
+            "another program keeps the account file to itself", remedy="Close that program and try again."
+        ) from error
+    except (apsw.Error, OSError) as error:
+        raise AccountFileError(f"the account file could not be {done}: {error}") from error
 
 
 def _sync_directory(directory: Path) -> None:

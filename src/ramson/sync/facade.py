@@ -171,15 +171,18 @@ class Client(Opened):
         world: World | None = None,
         receive: bool = True,
         connect: bool = True,
+        share: bool = False,
         reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
         """Prepare to open the account file at `path`; entering the client opens it.
 
         `world` is the real one unless given.  Without `receive` nothing is fetched: enough to send; without `connect`
-        the network is not used at all: enough to look; what is written goes out the next time.  `reach` says how to get
-        out where the network is blocked; `trace` is told what the network does (see `ramson.network.trace`).
-        Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, …).
+        the network is not used at all: enough to look; what is written goes out the next time.  Only one client of a
+        file receives at a time; `share` is for a short visit beside one that does, which may then miss events, but
+        no message.  `reach` says how to get out where the network is blocked; `trace` is told what the network does
+        (see `ramson.network.trace`).
+        Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, AccountInUse, …).
         """
         return cls.of(
             AsyncClient.open(
@@ -189,6 +192,7 @@ class Client(Opened):
                 world=world,
                 receive=receive,
                 connect=connect,
+                share=share,
                 reach=reach,
                 trace=trace,
             ),
