@@ -15,7 +15,6 @@ import typer
 from ramson.cli.passphrases import LONGEST_SECRET, PassphraseFileOption, read_passphrase
 from ramson.cli.terminal import JsonOption
 from ramson.errors import LocalError
-from ramson.messenger import keyring_keys
 from ramson.network import MAINNET, TESTNET, NetworkProfile
 from ramson.protocol import network_file
 from ramson.reach.node_lists import with_lists
@@ -25,7 +24,6 @@ __all__ = [
     "JsonOption",
     "NetworkOption",
     "PassphraseFileOption",
-    "account_passphrase",
     "confirm",
     "data_directory",
     "read_passphrase",
@@ -68,7 +66,7 @@ NetworkOption = Annotated[
 
 
 def resolve_network(text: str) -> NetworkProfile:
-    """Return the profile that `--network` names, with the channels for its node lists.  Raises LocalError, ParseError."""
+    """Return the profile that `--network` names, with channels for its node lists.  Raises LocalError, ParseError."""
     directory = data_directory()
     if text in _PROFILES:
         return with_lists(_PROFILES[text], directory=directory)
@@ -80,16 +78,6 @@ def resolve_network(text: str) -> NetworkProfile:
         ) from None
     file = network_file.parse(content)
     return with_lists(NetworkProfile.from_file(file), channels=file.node_lists, directory=directory)
-
-
-def account_passphrase(account: Path, file: Path | None) -> str:
-    """Take what opens an existing account: the key in the keyring if it has one, otherwise its passphrase.
-
-    Raises LocalError.
-    """
-    if file is None and keyring_keys.is_guarded(account):
-        return keyring_keys.key_of(account)
-    return read_passphrase(file)
 
 
 def read_phrase() -> str:
