@@ -15,6 +15,7 @@ import typer
 from ramson.cli.passphrases import LONGEST_SECRET, PassphraseFileOption, read_passphrase
 from ramson.cli.terminal import JsonOption
 from ramson.errors import LocalError
+from ramson.messenger import keyring_keys
 from ramson.network import MAINNET, TESTNET, NetworkProfile
 from ramson.protocol import network_file
 from ramson.reach.node_lists import with_lists
@@ -24,6 +25,7 @@ __all__ = [
     "JsonOption",
     "NetworkOption",
     "PassphraseFileOption",
+    "account_passphrase",
     "confirm",
     "data_directory",
     "read_passphrase",
@@ -78,6 +80,16 @@ def resolve_network(text: str) -> NetworkProfile:
         ) from None
     file = network_file.parse(content)
     return with_lists(NetworkProfile.from_file(file), channels=file.node_lists, directory=directory)
+
+
+def account_passphrase(account: Path, file: Path | None) -> str:
+    """Take what opens an existing account: the key in the keyring if it has one, otherwise its passphrase.
+
+    Raises LocalError.
+    """
+    if file is None and keyring_keys.is_guarded(account):
+        return keyring_keys.key_of(account)
+    return read_passphrase(file)
 
 
 def read_phrase() -> str:
