@@ -57,7 +57,7 @@ def table(registry, limited):
         handoff=SimpleNamespace(receive=receive),
         repair=SimpleNamespace(answer=lambda origin, parts: receive([origin.key])),
         tests=SimpleNamespace(answer=lambda origin, parts: receive([origin.key])),
-        monitor=SimpleNamespace(subscribe=lambda origin, parts: 1 / 0),
+        monitor=SimpleNamespace(subscribe=lambda origin, parts: 1 / 0, refuse=lambda text: [text.encode()]),
         limiter=SimpleNamespace(allow=lambda address: address not in limited),
     )
 
@@ -113,6 +113,11 @@ async def test_a_daemons_commands_are_nobodys(table, name):
 
 async def test_no_defect_shows(table):
     assert await call(table, "monitor.messages", STRANGER) == [b"500", b"request failed"]
+
+
+async def test_subscriptions_count_for_the_rate(table, limited):
+    limited.add(STRANGER.address)
+    assert await call(table, "monitor.messages", STRANGER) == [b"Too Many Requests"]
 
 
 def test_there_is_nothing_else(table):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ramson.crypto.keys import X25519KeyPair
 from ramson.crypto.onion import EncType, client_cipher
+from ramson.node import relay as relay_module
 from ramson.node.addresses import is_public
 from ramson.node.keys import NodeKeys
 from ramson.node.outcome import Outcome
@@ -267,6 +268,57 @@ async def test_the_length_of_a_path_is_limited_by_the_receiver(network, hop_no, 
     assert (reply.status == 200) is ok
     if not ok:
         assert reply == Relayed(400, b"onion request max path length exceeded")
+
+
+def loop(network, nodes, innermost):
+    """A POST body whose layers are for `nodes` in turn, one within the other: no builder of ours makes it."""
+    chance, inner, options = random.Random(7), innermost, FINAL
+    for place in range(len(nodes) - 1, -1, -1):
+        key = X25519KeyPair.generate(chance)
+        cipher = client_cipher(EncType.XCHACHA20, key, network.keys[nodes[place]].x25519.public)
+        sealed = cipher.encrypt(onion.encode_frame(inner, options), chance.randbytes(cipher.nonce_size))
+        outer = {"ephemeral_key": key.public.hex(), "enc_type": "xchacha20"}
+        inner = sealed
+        options = {**outer, "destination": network.keys[nodes[place]].ed25519.public.hex()}
+    return onion.encode_frame(inner, outer)
+
+
+@pytest.mark.parametrize("turns", [[0], [0, 1], [0, 1, 2]], ids=["itself", "two nodes", "three nodes"])
+async def test_a_loop_ends_after_sixteen_nodes(network, turns):
+    ring = [turns[i % len(turns)] for i in range(16)]
+    assert (await finished(network.relays[0].enter(loop(network, ring, INFO)))).status == 200
+    assert len(network.asked) == 1
+    ring.append(turns[16 % len(turns)])
+    reply = await finished(network.relays[0].enter(loop(network, ring, INFO)))
+    assert reply == Relayed(400, b"onion request max path length exceeded")
+    assert len(network.asked) == 1
+    assert network.relays[0]._waiting == network.relays[0]._waiting_bytes == 0
+
+
+@pytest.mark.parametrize("hop_no", [-1, -(10**9), -0.5])
+async def test_no_count_below_zero_lengthens_a_loop(network, hop_no):
+    frame = onion.decode_frame(loop(network, [0] * 17, INFO))
+    reply = await finished(network.relays[0].enter(onion.encode_frame(frame.blob, {**frame.options, "hop_no": hop_no})))
+    assert reply == Relayed(400, b"onion request max path length exceeded")
+
+
+async def test_loops_hold_bounded_memory(network, monkeypatch):
+    monkeypatch.setattr(relay_module, "MAX_WAITING_BYTES", 10_000)
+    gate = asyncio.Event()
+
+    async def wait(*_args, **_kw):
+        await gate.wait()
+        return [b"200", b"ok"]
+
+    network.request = wait
+    body = loop(network, [0, 1, 0, 1], bytes(2_000))
+    waiting = [asyncio.ensure_future(finished(network.relays[0].enter(body))) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert network.relays[0]._waiting_bytes <= 10_000
+    gate.set()
+    replies = await asyncio.gather(*waiting)
+    assert {reply.status for reply in replies} == {200, 503}
+    assert network.relays[0]._waiting_bytes == 0
 
 
 @pytest.mark.parametrize(

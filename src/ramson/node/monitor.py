@@ -7,14 +7,18 @@ Spec: storage-rpc.md §6, node/CORRECTIONS.md.
 Theory of operation.  A subscription belongs to a connection, an account and a signer (the owner, or one token), and
 lasts 65 minutes; asking again merges namespaces, keeps the wish for data, and starts the time anew.  A request is
 read whole before anything is done.  An account of another swarm is refused (errcode 6), and a revoked token gets
-nothing, neither now nor later.  Everything is bounded; a connection that is gone is forgotten with the first push
-that fails.
+nothing, neither now nor later.  A connection that is gone is forgotten with the first push that fails.
+
+Everything is bounded: subscriptions in all, for a connection, an address and an account (each new message costs as many
+looks), and namespaces, which take the memory.  Long lists share one slice of signatures a turn of the event loop, in
+the order they came, however many lists there are; and an address may have few of them waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -30,6 +34,7 @@ from ramson.protocol.namespaces import MAX_NAMESPACE, MIN_NAMESPACE, revoked_may
 from ramson.protocol.storage import Access, Subaccount
 from ramson.protocol.storage.limits import ACCOUNT_SIZE, SESSION_PREFIX, TOKEN_SIZE
 from ramson.world import Clock, Origin
+from ramson.world.callers import caller
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +44,13 @@ PUSHED: Final = "notify.message"
 # spec gap: no limits are given
 MAX_LIST: Final = 10_000  # subscriptions asked for in one request
 MAX_PER_CONNECTION: Final = 20_000
+MAX_PER_CALLER: Final = 25_000  # of one IPv4 address or IPv6 /64: those who notify phones ask for very many
+MAX_PER_ACCOUNT: Final = 1_000
 MAX_SUBSCRIPTIONS: Final = 100_000
+MAX_NAMESPACES: Final = 256  # of one subscription
+MAX_NAMESPACES_IN_ALL: Final = 1_000_000
+MAX_LISTS: Final = 4  # long lists of one caller that wait to be answered
+SWEEP_SECONDS: Final = 10.0  # between two sweeps that a full house causes
 
 _SLICE: Final = 20  # signatures checked before others get their turn
 _DAY_SECONDS: Final = 24 * 60 * 60
@@ -112,7 +123,12 @@ class Monitor:
         self._is_revoked = is_revoked
         self._by_account: dict[bytes, dict[tuple[Origin, bytes | None], _Subscription]] = {}
         self._by_origin: dict[Origin, set[tuple[bytes, bytes | None]]] = {}
+        self._by_caller: Counter[str] = Counter()
         self._count = 0
+        self._namespaces = 0
+        self._lists: Counter[str] = Counter()
+        self._turn = asyncio.Lock()
+        self._swept = -SWEEP_SECONDS
 
     def __len__(self) -> int:
         return self._count
@@ -132,14 +148,28 @@ class Monitor:
             return [bt.encode(self._answer(origin, wanted))]
         if len(wanted) <= _SLICE:
             return [bt.encode([self._answer(origin, one) for one in wanted])]
+        if self._lists[caller(origin.address)] >= MAX_LISTS:
+            return self.refuse("too many lists at once")
         return self._answer_slowly(origin, wanted)
 
+    def refuse(self, text: str) -> list[bytes]:
+        """Answer a request that is not read."""
+        return [bt.encode(_refusal(_Refused(Errcode.ARGUMENTS, text)))]
+
     async def _answer_slowly(self, origin: Origin, wanted: list[dict[bytes, Any]]) -> list[bytes]:
-        answers = []
-        for start in range(0, len(wanted), _SLICE):
-            answers += [self._answer(origin, one) for one in wanted[start : start + _SLICE]]
-            await asyncio.sleep(0)
-        return [bt.encode(answers)]
+        who = caller(origin.address)
+        self._lists[who] += 1
+        try:
+            answers = []
+            for start in range(0, len(wanted), _SLICE):
+                async with self._turn:
+                    answers += [self._answer(origin, one) for one in wanted[start : start + _SLICE]]
+                    await asyncio.sleep(0)
+            return [bt.encode(answers)]
+        finally:
+            self._lists[who] -= 1
+            if not self._lists[who]:
+                del self._lists[who]
 
     def _answer(self, origin: Origin, document: dict[bytes, Any]) -> dict[str, Any]:
         try:
@@ -177,21 +207,39 @@ class Monitor:
         now = self._clock.monotonic()
         key = (origin, wish.token)
         subscription = self._by_account.get(wish.account, {}).get(key)
+        if subscription is not None and subscription.until < now:
+            self._forget(origin, [(wish.account, wish.token)])
+            subscription = None
+        known: set[int] = set() if subscription is None else subscription.namespaces
+        wanted = known.union(wish.namespaces)
+        added = len(wanted) - len(known)
+        if not self._has_room(added) and now - self._swept >= SWEEP_SECONDS:
+            self._swept = now
+            self.sweep()
+        if len(wanted) > MAX_NAMESPACES or self._namespaces + added > MAX_NAMESPACES_IN_ALL:
+            raise _Refused(Errcode.ARGUMENTS, "too many namespaces")
         if subscription is None:
-            if self._count >= MAX_SUBSCRIPTIONS:
-                self.sweep()
-            if self._count >= MAX_SUBSCRIPTIONS or len(self._by_origin.get(origin, ())) >= MAX_PER_CONNECTION:
+            if not self._has_room(added) or self._is_greedy(origin, wish.account):
                 raise _Refused(Errcode.ARGUMENTS, "too many subscriptions")
             subscription = _Subscription(now)
             self._by_account.setdefault(wish.account, {})[key] = subscription
             self._by_origin.setdefault(origin, set()).add((wish.account, wish.token))
+            self._by_caller[caller(origin.address)] += 1
             self._count += 1
-        elif subscription.until < now:
-            subscription.namespaces.clear()
-            subscription.data = False
+        self._namespaces += added
         subscription.until = now + LIFETIME_SECONDS
         subscription.data |= wish.data
-        subscription.namespaces.update(wish.namespaces)
+        subscription.namespaces = wanted
+
+    def _has_room(self, namespaces: int) -> bool:
+        return self._count < MAX_SUBSCRIPTIONS and self._namespaces + namespaces <= MAX_NAMESPACES_IN_ALL
+
+    def _is_greedy(self, origin: Origin, account: bytes) -> bool:
+        return (
+            len(self._by_origin.get(origin, ())) >= MAX_PER_CONNECTION
+            or self._by_caller[caller(origin.address)] >= MAX_PER_CALLER
+            or len(self._by_account.get(account, ())) >= MAX_PER_ACCOUNT
+        )
 
     # ---- telling
 
@@ -231,13 +279,17 @@ class Monitor:
     def _forget(self, origin: Origin, keys: Iterable[tuple[bytes, bytes | None]]) -> None:
         for account, token in keys:
             subscriptions = self._by_account[account]
-            del subscriptions[origin, token]
+            self._namespaces -= len(subscriptions.pop((origin, token)).namespaces)
             if not subscriptions:
                 del self._by_account[account]
             mine = self._by_origin[origin]
             mine.discard((account, token))
             if not mine:
                 del self._by_origin[origin]
+            who = caller(origin.address)
+            self._by_caller[who] -= 1
+            if not self._by_caller[who]:
+                del self._by_caller[who]
             self._count -= 1
 
 

@@ -64,6 +64,12 @@ def commands(
             return _TOO_MANY
         return service.handle_omq(name, parts)
 
+    def subscribe(origin: Origin, parts: list[bytes]) -> Reply | Awaitable[Reply]:
+        if origin.address and not limiter.allow(origin.address):
+            counts.rate_limited += 1
+            return monitor.refuse("Too Many Requests")
+        return monitor.subscribe(origin, parts)
+
     def ping(_origin: Origin, _parts: list[bytes]) -> Reply:
         pinged()
         return [b"pong"]
@@ -77,7 +83,7 @@ def commands(
         "sn.storage_test": tests.answer,
     }
     anyone: dict[str, Handler] = {f"storage.{name}": partial(client_method, name) for name in BY_NAME}
-    anyone["monitor.messages"] = monitor.subscribe
+    anyone["monitor.messages"] = subscribe
     return {
         **{name: Command(partial(_guarded, name, handler), refuse=only_nodes) for name, handler in nodes.items()},
         **{name: Command(partial(_guarded, name, handler)) for name, handler in anyone.items()},

@@ -1,5 +1,8 @@
 """Subscriptions: storage-rpc.md §6 and its corrections."""
 
+import asyncio
+from collections import Counter
+
 import pytest
 
 from ramson.node import monitor as module
@@ -238,6 +241,103 @@ async def test_bounds(network, alice, group, monkeypatch):
     assert ask(network, wish(network, alice), OTHER)[b"errcode"] == 1
     network.clock.time += 66 * 60_000
     assert ask(network, wish(network, alice), OTHER) == OK
+
+
+# ---- floods
+
+
+def crowd(network, count):
+    """Accounts of this node's swarm that nobody has seen."""
+    return [network.group() for _ in range(count)]
+
+
+async def test_an_address_has_a_bound_of_its_own_over_all_its_connections(network, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PER_CALLER", 3)
+    connections = [Origin(b"k" * 32, f"route {n}", "192.0.2.1") for n in range(4)]
+    accounts = crowd(network, 4)
+    answers = [ask(network, wish(network, account), at) for account, at in zip(accounts, connections, strict=True)]
+    assert [answer.get(b"errcode") for answer in answers] == [None, None, None, 1]
+    assert ask(network, wish(network, accounts[3]), Origin(b"k" * 32, "r", "192.0.2.2")) == OK
+    network.home[0].monitor.drop(connections[0])
+    assert ask(network, wish(network, accounts[3]), connections[3]) == OK
+
+
+async def test_an_account_is_watched_by_so_many(network, alice, group, monkeypatch):
+    """Each new message is told to all of them."""
+    monkeypatch.setattr(module, "MAX_PER_ACCOUNT", 2)
+    origins = [Origin(b"k" * 32, f"route {n}") for n in range(3)]
+    assert [ask(network, wish(network, alice), at).get(b"errcode") for at in origins] == [None, None, 1]
+    assert ask(network, wish(network, group), origins[2]) == OK
+    assert ask(network, wish(network, alice), origins[0]) == OK  # a renewal is none more
+
+
+async def test_namespaces_are_bounded_for_one_and_for_all(network, alice, group, monkeypatch):
+    monkeypatch.setattr(module, "MAX_NAMESPACES_IN_ALL", 300)
+    assert ask(network, wish(network, alice, tuple(range(257))))[b"errcode"] == 1
+    assert ask(network, wish(network, alice, tuple(range(256)))) == OK
+    assert ask(network, wish(network, alice, tuple(range(10, 20)))) == OK
+    assert ask(network, wish(network, alice, (500,)))[b"errcode"] == 1  # merged they are too many
+    assert ask(network, wish(network, group, tuple(range(45))))[b"errcode"] == 1
+    assert ask(network, wish(network, group, tuple(range(44)))) == OK
+    network.clock.time += 66 * 60_000
+    assert ask(network, wish(network, group, tuple(range(200)))) == OK  # what has run out takes no room
+
+
+async def test_a_full_house_is_not_swept_for_every_request(network, monkeypatch):
+    monkeypatch.setattr(module, "MAX_SUBSCRIPTIONS", 1)
+    monitor, sweeps = network.home[0].monitor, []
+    real = monitor.sweep
+    monkeypatch.setattr(monitor, "sweep", lambda: sweeps.append(1) or real())
+    accounts = crowd(network, 30)
+    assert [ask(network, wish(network, account)).get(b"errcode") for account in accounts] == [None] + [1] * 29
+    assert len(sweeps) == 1
+    network.clock.time += 11_000
+    ask(network, wish(network, accounts[1]))
+    assert len(sweeps) == 2
+
+
+async def test_many_long_lists_leave_the_loop_to_others(network, alice, monkeypatch):
+    checked, turns = [], [0]
+    monkeypatch.setattr(module, "verify", lambda *_: checked.append(turns[0]) or False)
+    part = [bt.encode([wish(network, alice)] * 200)]
+    monitor = network.home[0].monitor
+    origins = [Origin(b"k" * 32, "r", f"192.0.2.{n}") for n in range(10)]
+
+    async def others():
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(others())
+    lists = [asyncio.ensure_future(monitor.subscribe(origin, part)) for origin in origins for _ in range(2)]
+    await asyncio.gather(*lists)
+    task.cancel()
+    assert len(checked) == 20 * 200
+    assert max(Counter(checked).values()) <= 2 * 20  # a slice, or two when the lists and the others meet
+
+
+async def test_lists_of_one_address_that_wait_are_few(network, alice):
+    part = [bt.encode([wish(network, alice)] * 50)]
+    monitor, greedy = network.home[0].monitor, Origin(b"k" * 32, "r", "192.0.2.1")
+    waiting = [asyncio.ensure_future(monitor.subscribe(greedy, part)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert bt.decode(monitor.subscribe(greedy, part)[0])[b"errcode"] == 1
+    [reply] = await monitor.subscribe(Origin(b"k" * 32, "r", "192.0.2.2"), part)
+    assert bt.decode(reply) == [OK] * 50
+    await asyncio.gather(*waiting)
+    [reply] = await monitor.subscribe(greedy, part)
+    assert bt.decode(reply) == [OK] * 50
+    assert not monitor._lists
+
+
+async def test_when_all_is_over_nothing_is_left(network):
+    monitor = network.home[0].monitor
+    for account in crowd(network, 5):
+        ask(network, wish(network, account, (0, 1, 2)))
+    network.clock.time += 66 * 60_000
+    assert monitor.sweep() == 5
+    assert (len(monitor), monitor._namespaces) == (0, 0)
+    assert [len(kept) for kept in (monitor._by_account, monitor._by_origin, monitor._by_caller)] == [0, 0, 0]
 
 
 async def test_an_unreadable_mailbox_counts_as_revoked(network, group):
