@@ -32,7 +32,7 @@ def network(tmp_path_factory):
 
     async def main():
         stop = asyncio.Event()
-        async with Devnet(real.world(), directory, nodes=6, swarms=2) as devnet:
+        async with Devnet(real.world(), directory, nodes=6, swarms=2, file_server=True) as devnet:
             started.put((devnet.network_path, asyncio.get_running_loop(), stop))
             await stop.wait()
 
@@ -90,6 +90,43 @@ def nowhere(tmp_path):
 def finish(process, stdin=None):
     out, err = process.communicate(stdin, timeout=60)
     return process.returncode, out, err
+
+
+def test_files_are_sent_shown_and_saved(people, tmp_path):
+    ids, start = people
+    photo, note, target = tmp_path / "photo.txt", tmp_path / "note.bin", tmp_path / "saved"
+    photo.write_text("a thousand words")
+    note.write_bytes(bytes(100_000))
+    target.mkdir()
+    code, out, err = finish(start("alice", "send", ids["bob"], "--file", str(photo), "--voice", str(note)))
+    assert (code, out, err) == (0, "sent: stored by 3 of 3 nodes\n", "")
+    listening = start("bob", "listen", "--json")
+    heard = json.loads(listening.stdout.readline())
+    listening.send_signal(signal.SIGINT)
+    assert finish(listening)[0] == 0
+    files = [(each["name"], each["type"], each["size"], each["voice"]) for each in heard["attachments"]]
+    assert files == [("photo.txt", "text/plain", 16, False), ("note.bin", "application/octet-stream", 100_000, True)]
+
+    number = str(heard["id"])
+    code, out, err = finish(start("bob", "save", number, "--tell"))
+    assert (code, out) == (1, "")
+    assert "not accepted" in err
+    invitation = ("--invite", "Lobby", "https://open.example/lobby?public_key=00")
+    code, _, _ = finish(start("bob", "send", ids["alice"], "seen", "--quote", number, *invitation))
+    assert code == 0
+    code, out, _ = finish(start("bob", "save", number, "--to", str(target), "--tell"))
+    assert (code, out) == (0, f"{target}/photo.txt\n{target}/note.bin\n")
+    assert (target / "photo.txt").read_text() == "a thousand words"
+    code, out, _ = finish(start("bob", "save", number, "--to", str(target), "--json"))
+    assert [each["file"] for each in json.loads(out)] == [f"{target}/photo (2).txt", f"{target}/note (2).bin"]
+    code, _, err = finish(start("bob", "save", "999"))
+    assert (code, err) == (1, "There is no message 999 with files. See `ramson chat` for numbers.\n")
+    listening = start("alice", "listen")
+    shown = [listening.stdout.readline() for _ in range(2)]
+    listening.send_signal(signal.SIGINT)
+    assert finish(listening)[0] == 0
+    assert any("(media saved)" in line for line in shown)
+    assert any("[answer to" in line and "seen (invitation to the community Lobby: https://" in line for line in shown)
 
 
 def test_what_is_sent_is_heard_once_across_restarts(people):
@@ -215,7 +252,10 @@ def test_two_people_chat_decide_about_requests_and_change_names(people):
     for chat in (alice, bob):
         assert finish(chat, "/quit\n")[0] == 0
 
-    assert finish(start("alice", "profile", "set", "--name", "Alicia", "--json"))[:2] == (0, '{"name": "Alicia"}\n')
+    assert finish(start("alice", "profile", "set", "--name", "Alicia", "--json"))[:2] == (
+        0,
+        '{"name": "Alicia", "avatar": null}\n',
+    )
     finish(start("alice", "send", ids["bob"], "I have a new name"))
     (contact,) = json.loads(finish(start("bob", "contacts", "--fetch", "--json"))[1])
     assert contact["name"] == "Alicia"

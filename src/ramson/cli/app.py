@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "send": ("messages", "send"),
     "listen": ("messages", "listen"),
     "chat": ("chat", "chat"),
+    "save": ("files", "save"),
     "contacts": ("people", "contacts"),
     "requests": ("people", "requests_app"),
     "search": ("people", "search"),

@@ -35,11 +35,12 @@ def devnet(
         typer.Option("--conformance", help="The shape that lets no test of the conformance suite skip."),
     ] = False,
     file_server: Annotated[
-        bool, typer.Option("--file-server", help="Run a file server too, for attachments and pictures.")
-    ] = False,
+        bool,
+        typer.Option("--file-server/--no-file-server", help="Run a file server too, for attachments and pictures."),
+    ] = True,
     in_process: Annotated[
         bool,
-        typer.Option("--in-process", help="All nodes in this one process, for machines with little memory."),
+        typer.Option("--in-process", help="Everything in this one process, for machines with little memory."),
     ] = False,
     block: Annotated[
         str | None,

@@ -28,6 +28,7 @@ from ramson.protocol.file_server import FileServer
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState, Seed
 from ramson.protocol.nodes import NodeRecord
 from ramson.registry import FileRegistry, SeedService
+from ramson.servers.files import FileServerConfig, FileService
 from ramson.servers.keys import ServerKeys
 from ramson.world import (
     CannotListen,
@@ -129,7 +130,7 @@ class Devnet:
             self._network = self._write(plan)
             self._workers = self._prepare_residents(plan) if self._in_process else self._prepare(plan)
             if self._with_files:
-                self._workers[FILES] = self._prepare_files(plan)
+                self._workers[FILES] = self._resident_files(plan) if self._in_process else self._prepare_files(plan)
             gate = asyncio.Semaphore(_AT_ONCE)
             async with asyncio.TaskGroup() as starting:
                 for worker in self._workers.values():
@@ -248,6 +249,11 @@ class Devnet:
                 make = partial(self._live, place, registry, chain)
                 residents[place.name] = Resident(place.name, make)
         return residents
+
+    def _resident_files(self, plan: Layout) -> Resident:
+        home = self.directory / FILES
+        keys = ServerKeys.load_or_create(home, self._world.entropy)
+        return Resident(FILES, partial(FileService, self._world, keys, FileServerConfig(plan.files, home)))
 
     @contextlib.asynccontextmanager
     async def _live(self, place: Place, registry: FileRegistry, chain: Certificate) -> AsyncIterator[None]:

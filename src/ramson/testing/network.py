@@ -73,7 +73,9 @@ class FakeNetwork:
 
     def __init__(self, directory: Path, *, seed: int = 1, nodes: int = 8, swarms: int = 2) -> None:
         self.simulation = Simulation(seed)
-        self.network = SimulatedNetwork(self.simulation, directory, nodes=nodes, swarms=swarms, tests=False)
+        self.network = SimulatedNetwork(
+            self.simulation, directory, nodes=nodes, swarms=swarms, tests=False, file_server=True
+        )
         self._directory = directory
         self._files: dict[object, tuple[int, Path]] = {}
 

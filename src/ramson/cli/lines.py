@@ -1,0 +1,118 @@
+"""Messages, files and receipts as a person reads them, a line each, and as programs get them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ramson.cli.terminal import note, printable, result, result_json
+from ramson.messenger import (
+    Attachment,
+    CatchUp,
+    Event,
+    FileState,
+    Kind,
+    Message,
+    MessageReceived,
+    MessageUnsent,
+    Receipt,
+)
+from ramson.messenger.archive import message_fields
+from ramson.protocol.content import CommunityInvitation
+
+_KB, _MB = 1_000, 1_000_000
+
+
+def line(message: Message) -> str:
+    """Return a message as one line (or more, if it has more) for a person."""
+    parts = [_when(message.sent_ms), message.sender.hex]
+    if message.kind is Kind.TIMER:
+        parts.append(f"(disappearing messages: {_timer(message)})")
+    elif message.kind is not Kind.TEXT:
+        parts.append(f"({message.kind.value})")
+    if message.quote is not None:
+        parts.append(f"[answer to {_when(message.quote.sent_ms)}]")
+    if message.body:
+        parts.append(printable(message.body))
+    if message.invitation is not None:
+        parts.append(_invitation(message.invitation))
+    parts += [f"[{printable(preview.title)}]" for preview in message.previews if preview.title]
+    parts += [printable(each.emoji) for each in message.reactions]
+    if message.attachments:
+        parts.append(f"[message {message.id}]")
+    return " ".join(parts) + "".join(f"\n    {file_line(each)}" for each in message.attachments)
+
+
+def file_line(attachment: Attachment) -> str:
+    """Return an attachment as one line for a person."""
+    kind = "voice message" if attachment.voice else printable(attachment.content_type)
+    sides = f", {attachment.width}×{attachment.height}" if attachment.width and attachment.height else ""
+    state = "" if attachment.state is FileState.SERVED else f", {attachment.state.value}"
+    caption = f" {printable(attachment.caption)}" if attachment.caption else ""
+    return f"📎 {printable(attachment.name) or '(no name)'} ({kind}, {size(attachment.size)}{sides}{state}){caption}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for a person."""
+    if count >= _MB:
+        return f"{count / _MB:.1f} MB"
+    return f"{count / _KB:.0f} kB" if count >= _KB else f"{count} B"
+
+
+def receipt_fields(receipt: Receipt) -> dict[str, object]:
+    """Return a receipt for programs."""
+    return {
+        "state": receipt.state.value,
+        "hash": receipt.hash,
+        "stored": receipt.stored,
+        "total": receipt.total,
+        "sent_ms": receipt.sent_ms,
+        "reason": receipt.reason,
+        "id": receipt.id,
+        "uploaded": receipt.uploaded,
+        "to_upload": receipt.to_upload,
+    }
+
+
+def show_message(message: Message, *, as_json: bool) -> None:
+    """Print a message."""
+    if as_json:
+        result_json({"event": "message"} | message_fields(message))
+    else:
+        result(line(message))
+
+
+def show_event(event: Event, *, as_json: bool) -> None:
+    """Print what happened, unless it is nothing that one sees in a list of messages."""
+    match event:
+        case MessageReceived(message) if message.kind is not Kind.TEXT:
+            show_message(message, as_json=as_json)
+        case MessageUnsent() if as_json:
+            fields = {"conversation": event.conversation.hex, "author": event.author.hex, "sent_ms": event.sent_ms}
+            result_json({"event": "unsent"} | fields)
+        case MessageUnsent():
+            result(f"{_when(event.sent_ms)} {event.author} (taken back)")
+        case CatchUp(fetched, more):
+            if as_json:
+                result_json({"event": "catch up", "fetched": fetched, "more": more})
+            else:
+                note(f"{fetched} messages fetched, {'more to come…' if more else 'that is all'}")
+        case _:
+            pass
+
+
+def _when(sent_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(sent_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        return "(no such date)"
+
+
+def _invitation(invitation: CommunityInvitation) -> str:
+    return f"(invitation to the community {printable(invitation.name)}: {printable(invitation.url)})"
+
+
+def _timer(message: Message) -> str:
+    setting = message.expiration
+    if not setting.active:
+        return "off"
+    return f"{setting.timer_s} s {setting.mode.name.lower().replace('_', ' ')}"
