@@ -25,10 +25,12 @@ from ramson.network.attempts import Attempts
 from ramson.network.builder import PathBuilder
 from ramson.network.cache import Cache, Snapshot
 from ramson.network.clock import ClockOffset
+from ramson.network.countries import country_of
 from ramson.network.directory import Directory
 from ramson.network.entry import DirectEntry, Entry
 from ramson.network.errors import Closed, NoPath, NotRunning
 from ramson.network.guard_watch import GuardWatch
+from ramson.network.hop_policy import ANY_NODE, Crowd, HopPolicy, crowd
 from ramson.network.mailbox import Item, Mailbox
 from ramson.network.path_watch import PathWatch
 from ramson.network.paths import Path
@@ -57,8 +59,9 @@ SAVE_PAUSE = 10.0  # seconds between two savings of the cache
 class Network:
     """A client's way through the network; an async context manager, to be entered once.
 
-    `entry` is the way out, the straight one unless given; its owner closes it afterwards.  `trace` is told everything
-    that happens (see `ramson.network.trace`).
+    `entry` is the way out, the straight one unless given; its owner closes it afterwards.  `policy` says which nodes
+    paths are made of, and `pinned` (Ed25519 keys of three nodes) is a path that is used while it works.  `trace` is
+    told everything that happens (see `ramson.network.trace`).
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Network:
         cache: Cache,
         *,
         entry: Entry | None = None,
+        policy: HopPolicy = ANY_NODE,
+        pinned: Sequence[bytes] = (),
         trace: Trace = no_trace,
     ) -> None:
         self._clock = world.clock
@@ -85,8 +90,14 @@ class Network:
         self._unsaved = asyncio.Event()
 
         entry = entry or DirectEntry(world.net, world.entropy)
+        self._policy = policy
         self._routing = Routing(
-            diversity=profile.diversity, min_pool=profile.min_pool, entropy=world.entropy, trace=self._on_event
+            diversity=profile.diversity,
+            min_pool=profile.min_pool,
+            entropy=world.entropy,
+            trace=self._on_event,
+            may_be_hop=lambda node: policy.allows(node.ip, country_of),
+            pinned=pinned,
         )
         self._directory = Directory(entry, profile, self._routing, self._on_event, world.clock.now)
         self._builder = PathBuilder(
@@ -167,6 +178,26 @@ class Network:
     def watch(self) -> AsyncIterator[PathStatus]:
         """Iterate over the present status and all that follow."""
         return self._board.watch()
+
+    @property
+    def crowd(self) -> Crowd:
+        """How many nodes the policy leaves for paths, with a warning where they are few."""
+        return crowd(self._policy, self.nodes, country_of)
+
+    @property
+    def pinned(self) -> Path | None:
+        """The pinned path, while it is in use."""
+        return self._routing.pinned
+
+    def reroll(self, *, guards: bool = False) -> None:
+        """Make paths of other nodes, and forget the pinned one; other guards only if asked for.
+
+        To change guards often is to show this device's address to more nodes.
+        """
+        self._check_running()
+        self._routing.reroll(guards=guards)
+        self._builder.wake()
+        self._show_status()
 
     def now(self) -> int:
         """Return network time in Unix ms: local time less its offset from what nodes say."""

@@ -31,7 +31,7 @@ only after one request and two tests, or three tests, have failed one after the 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -52,6 +52,10 @@ from ramson.network.trace import (
 from ramson.protocol.nodes import NodeRecord
 
 PATHS = 2  # wanted at all times
+
+
+def _everyone(_node: NodeRecord) -> bool:
+    return True
 
 
 @dataclass(slots=True, eq=False)
@@ -89,12 +93,23 @@ class Routing:
     """Pool, guards, paths and swarms of one client, kept consistent with each other.
 
     `diversity` is the IPv4 prefix length within which hops must differ (None: no rule); `min_pool` the number of
-    nodes, and of subnets, below which no path is built.
+    nodes, and of subnets, below which no path is built.  `may_be_hop` says which nodes paths may be made of, and
+    `pinned` (Ed25519 keys of guard, middle and last) is a path that is taken while it can be.
     """
 
     def __init__(
-        self, *, diversity: int | None, min_pool: int, entropy: random.Random, trace: Trace = no_trace
+        self,
+        *,
+        diversity: int | None,
+        min_pool: int,
+        entropy: random.Random,
+        trace: Trace = no_trace,
+        may_be_hop: Callable[[NodeRecord], bool] = _everyone,
+        pinned: Sequence[bytes] = (),
     ) -> None:
+        self._may_be_hop = may_be_hop
+        self._pinned = tuple(pinned)
+        self._hops: dict[bytes, NodeRecord] = {}  # the part of the pool that paths may be made of
         self._diversity = diversity
         self._min_pool = min_pool
         self._entropy = entropy
@@ -116,7 +131,7 @@ class Routing:
     def usable(self) -> bool:
         """Whether the pool is large and varied enough to build paths from."""
         return (
-            len(self._pool) >= self._min_pool and len(subnets(self._pool.values(), self._diversity)) >= self._min_pool
+            len(self._hops) >= self._min_pool and len(subnets(self._hops.values(), self._diversity)) >= self._min_pool
         )
 
     def load(self, nodes: Iterable[NodeRecord], source: Source) -> None:
@@ -125,8 +140,9 @@ class Routing:
         Guards stay remembered unless the new list lacks them.  Nodes without an address are left out.
         """
         self._pool = {node.ed25519: node for node in nodes if node.contactable}
+        self._hops = {key: node for key, node in self._pool.items() if self._may_be_hop(node)}
         self._failures.clear()
-        self._guards = [key for key in self._guards if key in self._pool]
+        self._guards = [key for key in self._guards if key in self._hops]
         self.swarms.keep_only(self._pool)
         for standing in list(self._standings):
             standing.failures = standing.renewals = 0
@@ -153,6 +169,7 @@ class Routing:
     def drop_node(self, ed25519: bytes, why: str) -> None:
         """Take a node out of pool, guards, swarms and paths."""
         node = self._pool.pop(ed25519, None)
+        self._hops.pop(ed25519, None)
         self._failures.pop(ed25519, None)
         if ed25519 in self._guards:
             self._guards.remove(ed25519)
@@ -175,13 +192,14 @@ class Routing:
     def remember_guards(self, keys: Iterable[bytes]) -> None:
         """Set the guards; those the pool does not know are left out, and those in use stay."""
         used = [standing.path.guard.ed25519 for standing in self._standings]
-        self._guards = list(dict.fromkeys([*used, *(key for key in keys if key in self._pool)]))
+        self._guards = list(dict.fromkeys([*used, *(key for key in keys if key in self._hops)]))
 
     @property
     def idle_guards(self) -> tuple[NodeRecord, ...]:
         """Remembered guards without a path, at most one for each missing path."""
         used = {standing.path.guard.ed25519 for standing in self._standings}
-        idle = [self._pool[key] for key in self._guards if key not in used]
+        keys = dict.fromkeys([*self._pinned[:1], *self._guards])
+        idle = [self._hops[key] for key in keys if key not in used and key in self._hops]
         return tuple(idle[: self.missing])
 
     @property
@@ -219,8 +237,8 @@ class Routing:
     def guard_candidates(self, count: int, *, beside: Iterable[bytes] = ()) -> list[NodeRecord]:
         """Draw up to `count` nodes to test as guards: not hops of paths, not guards, not the keys `beside`."""
         used = [hop for standing in self._standings for hop in standing.path.hops]
-        skip = {*beside, *self._guards, *(hop.ed25519 for hop in used)}
-        candidates = [node for key, node in self._pool.items() if key not in skip]
+        skip = {*beside, *self._guards, *self._pinned, *(hop.ed25519 for hop in used)}
+        candidates = [node for key, node in self._hops.items() if key not in skip]
         apart = subnets(used, self._diversity)
         return draw(candidates, count, avoid=apart, diversity=self._diversity, entropy=self._entropy) or draw(
             candidates, count, diversity=self._diversity, entropy=self._entropy
@@ -253,9 +271,9 @@ class Routing:
 
         Returns None when the pool has not enough nodes for it, or when the guard has left it or become a hop meanwhile.
         """
-        if guard.ed25519 not in self._pool or any(path.holds(guard.ed25519) for path in self.paths):
+        if guard.ed25519 not in self._hops or any(path.holds(guard.ed25519) for path in self.paths):
             return None
-        drawn = self._complete([guard], without=sparing)
+        drawn = self._pinned_behind(guard) or self._complete([guard], without=[*sparing, *self._pinned])
         if drawn is None:
             return None
         path = Path(guard, *drawn)
@@ -267,6 +285,34 @@ class Routing:
         self._trace(PathBuilt(path))
         return path
 
+    def _pinned_behind(self, guard: NodeRecord) -> list[NodeRecord] | None:
+        """Return the other hops of the pinned path if it begins with this guard and all are still there."""
+        if self._pinned[:1] != (guard.ed25519,) or any(key not in self._hops for key in self._pinned):
+            return None
+        if any(path.holds(key) for path in self.paths for key in self._pinned):
+            return None
+        return [self._hops[key] for key in self._pinned[1:]]
+
+    def _is_pinned(self, path: Path) -> bool:
+        return self._pinned == tuple(hop.ed25519 for hop in path.hops)
+
+    @property
+    def pinned(self) -> Path | None:
+        """The pinned path, while it is in use."""
+        return next((path for path in self.paths if self._is_pinned(path)), None)
+
+    def reroll(self, *, guards: bool) -> None:
+        """Put other nodes into all paths because a person wants it; other guards only if asked for.
+
+        Each new guard is one more node that has seen this client's address.
+        """
+        self._pinned = ()
+        for standing in list(self._standings):
+            if guards:
+                self._drop_path(standing, "another was wanted")
+            else:
+                self._renew(standing)
+
     def choose(self, avoid: bytes | None = None, *, after: Path | None = None) -> Path | None:
         """Choose a path at random that does not hold the node `avoid`, the destination; None when there is none.
 
@@ -275,6 +321,9 @@ class Routing:
         behind a guard already in use.
         """
         fit = [standing for standing in self._standings if avoid is None or not standing.path.holds(avoid)]
+        for standing in fit:
+            if standing.sound and self._is_pinned(standing.path) and standing.path != after:
+                return standing.path
         others = [each for each in fit if after is None or each.path.guard.ed25519 != after.guard.ed25519]
         for among in ([each for each in others if each.sound], [each for each in fit if each.sound], others):
             if among:
@@ -320,7 +369,7 @@ class Routing:
         taken = {*self._guards, *(hop.ed25519 for hop in beside), *without}
         elsewhere = [] if sharing else [hop for path in self.paths for hop in path.hops if hop not in beside]
         taken.update(hop.ed25519 for hop in elsewhere)
-        candidates = [node for key, node in self._pool.items() if key not in taken]
+        candidates = [node for key, node in self._hops.items() if key not in taken]
         elsewhere.extend(self._pool[key] for key in self._guards if key in self._pool)
         return complete(beside, candidates, elsewhere=elsewhere, diversity=self._diversity, entropy=self._entropy)
 

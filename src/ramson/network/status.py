@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ramson.network.countries import country_of
 from ramson.network.entry import Notice
 from ramson.network.paths import Path
 
@@ -33,7 +34,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One node of a path as it is shown; `country` is a two-letter code, None while it is unknown."""
+    """One node of a path as it is shown; `country` is a two-letter code, None if it is unknown."""
 
     place: Place
     address: str
@@ -56,7 +57,9 @@ class PathStatus:
         """The nodes of the first path, from the person outwards; none without a path."""
         if not self.paths:
             return ()
-        return tuple(Hop(place, node.ip) for place, node in zip(Place, self.paths[0].hops, strict=True))
+        return tuple(
+            Hop(place, node.ip, country_of(node.ip)) for place, node in zip(Place, self.paths[0].hops, strict=True)
+        )
 
 
 CONNECTING = "Looking for a way into the network."
