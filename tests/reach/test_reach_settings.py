@@ -151,3 +151,15 @@ def test_other_lines_are_refused_and_not_repeated(text):
         TransportLine.parse(text)
     assert "SECRET" not in str(caught.value)
     assert isinstance(caught.value, LocalError)
+
+
+def test_bridges_to_other_networks_are_left_out():
+    assert parse(WHOLE.encode()).for_network("mainnet") == parse(WHOLE.encode())
+    with pytest.raises(ReachSettingsError, match="transport"):
+        parse(WHOLE.encode()).for_network("testnet")
+    assert parse(WHOLE.encode()).changed(route="auto").for_network("testnet").bridges == ()
+
+
+def test_bridges_known_from_elsewhere_are_added():
+    (known,) = parse(b"", bridges=parse(WHOLE.encode()).bridges).bridges
+    assert known.uri == LINK

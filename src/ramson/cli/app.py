@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from ramson._version import __version__
 from ramson.cli.terminal import report
+from ramson.cli.way_out import CountryOption, ProxyFileOption, ReachFileOption, RouteOption, Wishes, remember
 from ramson.errors import RamsonError
 
 # Name, module, and the function or group in it; listed in this order.
@@ -78,11 +79,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    route: RouteOption = "",
+    proxy_file: ProxyFileOption = None,
+    reach_file: ReachFileOption = None,
+    country: CountryOption = "",
     _version_option: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Send and receive messages over Session's onion network; run nodes of it."""
+    remember(Wishes(route, proxy_file, reach_file, country))
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from ramson.cli.options import (
     resolve_network,
 )
 from ramson.cli.terminal import Interrupted, following, note, printable, progress, result_json, run
+from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RamsonError
 from ramson.messenger import (
@@ -84,7 +85,9 @@ async def _chat(
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         with progress("Opening the account…"):
-            me = await stack.enter_async_context(Client.open(path, passphrase=passphrase, network=profile))
+            me = await stack.enter_async_context(
+                Client.open(path, passphrase=passphrase, network=profile, reach=reach_settings())
+            )
         talk = _Talk(me, peer, as_json=as_json)
         events = me.events()
         for message in me.history(peer, limit=history) if history else ():

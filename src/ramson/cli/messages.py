@@ -23,6 +23,7 @@ from ramson.cli.options import (
     resolve_network,
 )
 from ramson.cli.terminal import Interrupted, following, note, progress, result, result_json, run
+from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RemoteError
 from ramson.messenger import Client, EventStream, FileToSend, MessageUploading, Receipt, State
@@ -150,7 +151,9 @@ class _Letter:
 
 async def _send(path: Path, passphrase: str, profile: NetworkProfile, letter: _Letter, seconds: float) -> Receipt:
     with progress("Opening the account…") as show:
-        async with Client.open(path, passphrase=passphrase, network=profile, receive=False) as me:
+        async with Client.open(
+            path, passphrase=passphrase, network=profile, receive=False, reach=reach_settings()
+        ) as me:
             quoted = None if letter.quote is None else me.message(letter.quote)
             if letter.quote is not None and quoted is None:
                 raise LocalError(f"there is no message {letter.quote}", remedy="See `ramson chat` for numbers.")
@@ -227,5 +230,7 @@ async def _telling(events: EventStream, *, as_json: bool) -> AsyncIterator[None]
 async def _opened(path: Path, passphrase: str, profile: NetworkProfile) -> AsyncIterator[Client]:
     async with contextlib.AsyncExitStack() as stack:
         with progress("Opening the account…"):
-            me = await stack.enter_async_context(Client.open(path, passphrase=passphrase, network=profile))
+            me = await stack.enter_async_context(
+                Client.open(path, passphrase=passphrase, network=profile, reach=reach_settings())
+            )
         yield me

@@ -9,9 +9,11 @@ import typer
 
 from ramson.cli.options import JsonOption, NetworkOption, data_directory, resolve_network
 from ramson.cli.terminal import following, progress, result, result_json, run
+from ramson.cli.way_out import reach_settings
 from ramson.errors import RemoteError
 from ramson.network import FileCache, Light, Network, NetworkProfile, PathStatus, Place
 from ramson.network.paths import Path
+from ramson.reach import ReachSettings, open_entry
 from ramson.world import real
 
 
@@ -26,7 +28,7 @@ def path(
     json: JsonOption = False,
 ) -> None:
     """Build paths into the network and show them: the light, and the nodes on the way.  No account is used."""
-    status = run(_look(resolve_network(network), timeout))
+    status = run(_look(resolve_network(network), reach_settings(), timeout))
     if json:
         result_json(_fields(status))
     else:
@@ -35,14 +37,19 @@ def path(
         raise NoWay("there is no way into the network", remedy=status.reason)
 
 
-async def _look(profile: NetworkProfile, seconds: float) -> PathStatus:
+async def _look(profile: NetworkProfile, reach: ReachSettings, seconds: float) -> PathStatus:
     """Wait for two paths, and be content with what there is when the time is over."""
     world = real.world()
     directory = data_directory()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     cache = FileCache(directory / f"nodes-{profile.fingerprint[:16]}.json")
+    state = directory / "transports"
+    ways = FileCache(directory / f"ways-{profile.fingerprint[:16]}.json")
     try:
-        async with Network(world, profile, cache) as network:
+        async with (
+            open_entry(world, reach.for_network(profile.name), state, ways) as entry,
+            Network(world, profile, cache, entry=entry) as network,
+        ):
             with progress("Looking for a way into the network…") as show:
                 async with following(network.watch(), show):
                     try:

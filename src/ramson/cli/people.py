@@ -23,6 +23,7 @@ from ramson.cli.options import (
     resolve_network,
 )
 from ramson.cli.terminal import following, printable, progress, result, result_json, run
+from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RemoteError
 from ramson.messenger import Client, Contact, Conversation
@@ -224,7 +225,9 @@ def _look(
     passphrase = account_passphrase(path, passphrase_file)
 
     async def look() -> T:
-        client = Client.open(path, passphrase=passphrase, network=profile, connect=fetch, share=True)
+        client = Client.open(
+            path, passphrase=passphrase, network=profile, connect=fetch, share=True, reach=reach_settings()
+        )
         with progress("Opening the account…") as show:
             async with client as me:
                 if fetch:
@@ -269,7 +272,7 @@ async def _changed(
     then: Callable[[Client], T],
 ) -> T:
     with progress("Opening the account…") as show:
-        async with Client.open(path, passphrase=passphrase, network=profile, share=True) as me:
+        async with Client.open(path, passphrase=passphrase, network=profile, share=True, reach=reach_settings()) as me:
             async with following(me.watch_path(), show):
                 await _in_time(me.synced(), "what your other devices know could not be fetched")
                 await change(me)

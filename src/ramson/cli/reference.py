@@ -32,6 +32,8 @@ def _sections(command: Any, name: str, parent: Any) -> Iterator[str]:
     names = command.list_commands(context) if hasattr(command, "list_commands") else []
     if not names:
         yield from _section(command, name)
+    elif parent is None:
+        yield from _section(command, f"{name} [OPTIONS] COMMAND …")
     for each in names:
         yield from _sections(command.get_command(context, each), f"{name} {each}", context)
 

@@ -77,6 +77,14 @@ class ReachSettings:
                 remedy="Give one, or let the route be auto.",
             )
 
+    def for_network(self, name: str) -> ReachSettings:
+        """Return these settings without the bridges that lead to other networks.  Raises ReachSettingsError."""
+        return replace(
+            self,
+            bridges=tuple(link for link in self.bridges if link.network == name),
+            transports=tuple(each for each in self.transports if each.link.network == name),
+        )
+
     def changed(
         self,
         *,
@@ -106,8 +114,11 @@ class ReachSettings:
 NO_WISHES: Final = ReachSettings()
 
 
-def parse(data: bytes) -> ReachSettings:
-    """Read the file.  Raises ReachSettingsError, BadProxyAddress, BadBridgeLink, BadTransportLine."""
+def parse(data: bytes, *, bridges: tuple[BridgeLink, ...] = ()) -> ReachSettings:
+    """Read the file; `bridges` are those known from elsewhere.
+
+    Raises ReachSettingsError, BadProxyAddress, BadBridgeLink, BadTransportLine.
+    """
     if len(data) > MAX_FILE:
         raise ReachSettingsError("the settings of the way out are too long")
     try:
@@ -121,7 +132,7 @@ def parse(data: bytes) -> ReachSettings:
     return ReachSettings(
         _rung(_text(table, "route", AUTO)),
         tuple(map(ProxyAddress.parse, _texts(table, "proxies"))),
-        tuple(map(parse_link, _texts(table, "bridges"))),
+        (*map(parse_link, _texts(table, "bridges")), *bridges),
         tuple(map(_transport, transports)),
         _country(_text(table, "country", "")),
     )
