@@ -10,10 +10,10 @@ from ramson.crypto.hashing import message_hash
 from ramson.node.keys import NodeKeys
 from ramson.node.mailbox import Mailbox, NewMessage
 from ramson.node.standing import Standing
-from ramson.node.storage_test import MersenneTwister64, StorageTests, pair_at
+from ramson.node.storage_test import BlockSource, MersenneTwister64, StorageTests, pair_at
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
-from ramson.registry import FileRegistry
+from ramson.registry import FileRegistry, OxendRegistry
 from ramson.world import Origin
 
 HEIGHT, BLOCK = 1000, "0123456789abcdef" * 4
@@ -98,6 +98,24 @@ async def test_the_right_tester_gets_the_message(swarm, mailbox):
     await mailbox.store(NewMessage(ACCOUNT, 0, TEXT, 1, 2**50, b"data"))
     assert await swarm.ask(b"%d" % HEIGHT, RAW) == [b"OK", b"data"]
     assert await swarm.ask(b"%d" % HEIGHT, RAW, by=swarm.stranger) == [b"wrong request"]
+
+
+async def test_a_daemon_knows_blocks_of_which_no_list_came(swarm, mailbox):
+    class Daemon:
+        def block_hash(self, height):
+            return {HEIGHT - 4: BLOCK, HEIGHT: "ff" * 32}.get(height)
+
+    await mailbox.store(NewMessage(ACCOUNT, 0, TEXT, 1, 2**50, b"data"))
+    assert await swarm.ask(b"%d" % (HEIGHT - 4), RAW) == [b"wrong request"]
+    swarm.tests = StorageTests(swarm.tests._standing, mailbox, swarm.tests._own, blocks=Daemon())
+    assert await swarm.ask(b"%d" % (HEIGHT - 4), RAW) == [b"OK", b"data"]
+    assert await swarm.ask(b"%d" % HEIGHT, RAW) == [b"wrong request"]  # its word counts more than the list's
+    assert await swarm.ask(b"%d" % (HEIGHT - 5), RAW) == [b"wrong request"]
+
+
+def test_the_registry_beside_a_daemon_knows_them():
+    assert issubclass(OxendRegistry, BlockSource)
+    assert not issubclass(FileRegistry, BlockSource)
 
 
 async def test_a_tester_of_another_swarm_need_not_wait_to_be_refused(swarm):

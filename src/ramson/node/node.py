@@ -14,32 +14,20 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
 from ramson.errors import LocalError
-from ramson.node import http_routes, metrics_server, omq_routes
+from ramson.node import http_routes, metrics_server
 from ramson.node.config import NodeConfig
 from ramson.node.counters import Counters
-from ramson.node.handoff import HandoffReceiver
-from ramson.node.http_routes import HttpRoutes
-from ramson.node.incoming_pings import IncomingPings, Transport
 from ramson.node.keys import NodeKeys
 from ramson.node.mailbox import Mailbox, MailboxError
 from ramson.node.metrics_server import MetricsServer
-from ramson.node.monitor import Monitor
+from ramson.node.parts import Parts, Surroundings
 from ramson.node.private_files import make_private_directory
-from ramson.node.ratelimit import RateLimiter
-from ramson.node.reachability import PeerReporter, Probe, Reachability
-from ramson.node.relay import OnionRelay
-from ramson.node.replication import SwarmForwarder
-from ramson.node.service import Service
 from ramson.node.standing import Standing
 from ramson.node.status import Observer, Status
-from ramson.node.storage_audit import StorageAudit
-from ramson.node.storage_test import StorageTests
-from ramson.node.swarm.life import SwarmLife
 from ramson.node.swarm.stats import SwarmLifeStats
 from ramson.registry import Registry
 from ramson.world import Certificate, Endpoint, Listener, Origin, PeerLink, PeerTimeout, World
@@ -98,140 +86,78 @@ class Node:
         log.info("node stopped")
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        world, config, standing, counters = self._world, self._config, self.standing, self.counters
-        make_private_directory(config.data_dir)
-        mailbox = Mailbox(
-            config.data_dir / MAILBOX_FILE,
-            world.disk(),
-            world.clock,
-            max_bytes=config.max_database_bytes,
-            on_commit=counters.commit,
+        """Open one thing after the other; `stack` closes them in the opposite order."""
+        parts = Parts.of(
+            Surroundings(
+                world=self._world,
+                keys=self._keys,
+                config=self._config,
+                registry=self._registry,
+                standing=self.standing,
+                counters=self.counters,
+                mailbox=(mailbox := self._open_mailbox(stack)),
+                link=self._the_link,
+                push=self._push,
+                connections=lambda: 0 if self._listener is None else self._listener.connections,
+            )
         )
-        stack.push_async_callback(mailbox.close)
-
-        limiter = RateLimiter(world.clock)
-        monitor = Monitor(clock=world.clock, push=self._push, owns=standing.owns, is_revoked=mailbox.is_revoked)
-        service = Service(
-            clock=world.clock,
-            signer=self._keys.ed25519,
-            mailbox=mailbox,
-            registry=self._registry,
-            forwarder=SwarmForwarder(standing, self._the_link),
-            monitor=monitor,
-            testnet=config.testnet,
-            counters=counters,
-        )
-        relay = OnionRelay(
-            identity=self._keys.x25519,
-            standing=standing,
-            service=service,
-            link=self._the_link,
-            net=world.net,
-            entropy=world.entropy,
-            allow_private=config.allow_private_relay,
-            counters=counters,
-        )
-        life = SwarmLife(
-            clock=world.clock,
-            entropy=world.entropy,
-            standing=standing,
-            registry=self._registry,
-            mailbox=mailbox,
-            link=self._the_link,
-        )
-        self.swarm_life = life.stats
-        tests = StorageTests(standing, mailbox, self._keys.x25519.public, counters)
-        pings = IncomingPings(world.clock, standing)
-        audit = StorageAudit(
-            clock=world.clock,
-            entropy=world.entropy,
-            standing=standing,
-            mailbox=mailbox,
-            link=self._the_link,
-            own=self._keys.x25519.public,
-            counters=counters,
-        )
-        reachability = Reachability(
-            clock=world.clock,
-            entropy=world.entropy,
-            standing=standing,
-            probe=Probe(self._the_link, world.net),
-            reporter=self._registry if isinstance(self._registry, PeerReporter) else None,
-            distrusted=audit.distrusts,
-            counters=counters,
-        )
-        observer = Observer(
-            clock=world.clock,
-            data_dir=config.data_dir,
-            standing=standing,
-            registry=self._registry,
-            mailbox=mailbox,
-            monitor=monitor,
-            pings=pings,
-            reachability=reachability,
-            audit=audit,
-            counters=counters,
-            swarm_life=life.stats,
-            connections=lambda: 0 if self._listener is None else self._listener.connections,
-        )
-
+        self.swarm_life = parts.life.stats
         await _begin(
             stack,
             {
-                "sweep": self._sweep(mailbox, monitor, limiter),
-                "watch the registry": self._watch(tests, observer),
-                "watch for pings": pings.watch(),
+                "sweep": self._sweep(mailbox, parts),
+                "watch the registry": self._watch(parts),
+                "watch for pings": parts.pings.watch(),
             },
         )
-        self._link = await world.net.link(
-            self._keys.x25519,
-            omq_routes.commands(
-                standing=standing,
-                service=service,
-                relay=relay,
-                handoff=HandoffReceiver(standing, mailbox, world.clock, life.intake, counters=counters),
-                repair=life.answerer,
-                tests=tests,
-                monitor=monitor,
-                limiter=limiter,
-                pinged=partial(pings.heard, Transport.OMQ),
-                counters=counters,
-            ),
-            listen=config.omq,
-        )
+        self._link = await self._world.net.link(self._keys.x25519, parts.commands, listen=self._config.omq)
         stack.push_async_callback(self._link.close)
-        await _begin(stack, {"swarm life": life.run()})
-        routes = HttpRoutes(
-            service=service,
-            relay=relay,
-            standing=standing,
-            limiter=limiter,
-            legacy=self._keys.legacy,
-            pinged=partial(pings.heard, Transport.HTTPS),
-            counters=counters,
+        await _begin(stack, {"swarm life": parts.life.run()})
+        await self._listen(stack, parts)
+        # Tests end before the link does, or a node that stops would call all others unreachable.
+        await _begin(stack, self._testing(parts))
+        await self._show(stack, parts.observer)
+        self._observer = parts.observer
+        log.info("node up: https=%s omq=%s swarm=%x", self.https_endpoint, self._config.omq, self.standing.swarm_id)
+
+    def _open_mailbox(self, stack: AsyncExitStack) -> Mailbox:
+        directory = self._config.data_dir
+        make_private_directory(directory)
+        mailbox = Mailbox(
+            directory / MAILBOX_FILE,
+            self._world.disk(),
+            self._world.clock,
+            max_bytes=self._config.max_database_bytes,
+            on_commit=self.counters.commit,
         )
-        self._listener = await world.net.listen(
+        stack.push_async_callback(mailbox.close)
+        return mailbox
+
+    async def _listen(self, stack: AsyncExitStack, parts: Parts) -> None:
+        config = self._config
+        self._listener = await self._world.net.listen(
             config.https,
-            routes.handle,
+            parts.routes.handle,
             certificate=self._certificate,
             limits=http_routes.limits(config.max_connections, config.max_connections_per_address),
         )
         stack.push_async_callback(self._listener.close)
-        # Tests end before the link does, or a node that stops would call all others unreachable.
-        testing: dict[str, Coroutine[Any, Any, None]] = {}
-        if config.test_peers:
-            testing["test peers"] = reachability.run()
-        if config.test_storage:
-            testing["test storage"] = audit.run()
-        await _begin(stack, testing)
-        if config.metrics is not None:
+
+    def _testing(self, parts: Parts) -> dict[str, Coroutine[Any, Any, None]]:
+        chores: dict[str, Coroutine[Any, Any, None]] = {}
+        if self._config.test_peers:
+            chores["test peers"] = parts.reachability.run()
+        if self._config.test_storage:
+            chores["test storage"] = parts.audit.run()
+        return chores
+
+    async def _show(self, stack: AsyncExitStack, observer: Observer) -> None:
+        if self._config.metrics is not None:
             server = MetricsServer(observer.status)
-            shown = await world.net.listen(
-                config.metrics, server.handle, certificate=None, limits=metrics_server.LIMITS
+            shown = await self._world.net.listen(
+                self._config.metrics, server.handle, certificate=None, limits=metrics_server.LIMITS
             )
             stack.push_async_callback(shown.close)
-        self._observer = observer
-        log.info("node up: https=%s omq=%s swarm=%x", self.https_endpoint, config.omq, standing.swarm_id)
 
     def status(self) -> Status:
         """How the node is doing.  Raises LocalError unless it is up."""
@@ -247,12 +173,12 @@ class Node:
     def _push(self, origin: Origin, name: str, parts: list[bytes]) -> bool:
         return self._link is not None and self._link.push(origin, name, parts)
 
-    async def _sweep(self, mailbox: Mailbox, monitor: Monitor, limiter: RateLimiter) -> None:
+    async def _sweep(self, mailbox: Mailbox, parts: Parts) -> None:
         """Forget what has run out: messages, subscriptions, callers."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            limiter.sweep()
-            monitor.sweep()
+            parts.limiter.sweep()
+            parts.monitor.sweep()
             try:
                 swept = await mailbox.sweep(self._world.clock.now())
             except MailboxError as error:
@@ -262,15 +188,15 @@ class Node:
                 if swept:
                     log.info("swept %d expired messages", swept)
 
-    async def _watch(self, tests: StorageTests, observer: Observer) -> None:
+    async def _watch(self, parts: Parts) -> None:
         """Follow the node list: remember its blocks, and log when this node's swarm changes."""
         nodes, swarm_id = self.standing.nodes, self.standing.swarm_id
         while True:
             nodes = await self._registry.wait_change(nodes)
-            tests.observe(nodes)
+            parts.tests.observe(nodes)
             if self.standing.swarm_id != swarm_id:
                 swarm_id = self.standing.swarm_id
-                observer.swarm_changed()
+                parts.observer.swarm_changed()
                 log.info("swarm changed: swarm=%x", swarm_id)
 
 

@@ -2,7 +2,8 @@
 
 Two kinds come by that name.  Those of the network have two parts and are answered with the message itself; no node
 starts them at present.  Who may test whom at a block follows from the block's hash, so a node answers one tester a
-block (testing-and-uptime.md §3, and swarms.md §3 for U(n)).  Those of this program have one part, a challenge, and
+block (testing-and-uptime.md §3, and swarms.md §3 for U(n)).  A daemon tells the hashes of the last blocks; of a network
+file's only those are known that came with a list.  Those of this program have one part, a challenge, and
 are answered with a proof (`storage_proof`); any member may send them at any time.
 """
 
@@ -12,7 +13,7 @@ import asyncio
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from ramson.errors import ParseError
 from ramson.node.counters import Counters
@@ -32,10 +33,27 @@ _INVALID: Final = [b"invalid parameters"]
 _WRONG: Final = [b"wrong request"]
 
 
+@runtime_checkable
+class BlockSource(Protocol):
+    """Who knows blocks of which no list came: a daemon's registry."""
+
+    def block_hash(self, height: int) -> str | None:
+        """Return the hash (hex) of one of the last blocks."""
+        ...
+
+
 class StorageTests:
     """Answers tests about what is in `mailbox`, as the node with X25519 key `own` (32 bytes)."""
 
-    def __init__(self, standing: Standing, mailbox: Mailbox, own: bytes, counters: Counters | None = None) -> None:
+    def __init__(
+        self,
+        standing: Standing,
+        mailbox: Mailbox,
+        own: bytes,
+        counters: Counters | None = None,
+        blocks: BlockSource | None = None,
+    ) -> None:
+        self._source = blocks
         self._standing = standing
         self._mailbox = mailbox
         self._own = own
@@ -94,13 +112,18 @@ class StorageTests:
     def _is_member(self, x25519: bytes) -> bool:
         return any(node.x25519 == x25519 for node in self._standing.others)
 
+    def _block_hash(self, height: int) -> str:
+        """Return the hash of a block, empty if it is not known."""
+        known = None if self._source is None else self._source.block_hash(height)
+        return known or self._blocks.get(height, "")
+
     async def _answer(self, height: int, tester: NodeRecord, text: str) -> list[bytes]:
         if not self._is_member(tester.x25519):
             return _WRONG  # at any height
         while height > self._standing.nodes.height:
             await self._next_block.wait()
         members = sorted(self._standing.nodes.swarm(self._standing.swarm_id), key=lambda node: node.legacy)
-        pair = pair_at(len(members), self._blocks.get(height, ""))
+        pair = pair_at(len(members), self._block_hash(height))
         if pair is None or [members[i].ed25519 for i in pair] != [tester.ed25519, self._standing.ed25519]:
             return _WRONG
         while True:
