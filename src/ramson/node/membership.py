@@ -37,10 +37,6 @@ class Membership:
             self._view = View(nodes, self._own_ed25519)
         return self._view
 
-    def owns(self, account: bytes) -> bool:
-        """Tell whether this node keeps the messages of an account (33 bytes)."""
-        return self.view().owns(account)
-
 
 class View:
     """What follows from one node list."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ramson.node.membership import Membership
 from ramson.protocol.nodes import NodeList, NodeRecord
 from ramson.protocol.swarms import UNASSIGNED
 from ramson.registry import Registry
@@ -21,6 +22,7 @@ class Standing:
 
     def __init__(self, registry: Registry, ed25519: bytes) -> None:
         self._registry = registry
+        self._membership = Membership(registry, ed25519)
         self.ed25519 = ed25519
         self._judged: tuple[NodeList, tuple[str, ...]] | None = None
         self._others: tuple[NodeList, tuple[NodeRecord, ...]] | None = None
@@ -33,8 +35,8 @@ class Standing:
     @property
     def swarm_id(self) -> int:
         """The swarm this node is in; `UNASSIGNED` when it is in none, or not listed."""
-        own = self.nodes.by_ed25519.get(self.ed25519)
-        return UNASSIGNED if own is None else own.swarm_id
+        own = self._membership.view().swarm_id
+        return UNASSIGNED if own is None else own
 
     @property
     def others(self) -> tuple[NodeRecord, ...]:
@@ -47,8 +49,7 @@ class Standing:
 
     def owns(self, account: bytes) -> bool:
         """Tell whether an account (33 bytes) belongs to this node's swarm."""
-        own = self.swarm_id
-        return own != UNASSIGNED and self.nodes.swarm_of(account)[0] == own
+        return self._membership.view().owns(account)
 
     def is_active(self, x25519: bytes) -> bool:
         """Tell whether a key is that of a node that is in some swarm."""
