@@ -221,6 +221,12 @@ def test_after_a_blocked_address_the_split_hello_goes_last():
     assert [c.name for c in after_failure(order[1:], order[0], Symptom.HELLO)] == ["split", "proxy", "bridge", "other"]
 
 
+def test_where_addresses_are_known_to_be_blocked_hidden_ways_come_first():
+    order = first_order(make_ways().candidates(), ["split"], "IR")
+    assert [c.name for c in order] == ["split", "bridge", "other", "proxy", "direct"]
+    assert [c.name for c in first_order(order, [], "DE")] == ["direct", "split", "proxy", "bridge", "other"]
+
+
 def test_the_next_start_begins_with_what_worked_beside_the_straight_way(ways):
     cache = MemoryCache()
     ways.direct.silent = ways.split.silent = ways.proxy.silent = True

@@ -186,7 +186,10 @@ class Client:
             cache, entry = StoreCache(store, self._profile), None
             if self._connect:
                 state = self._path.with_name(self._path.name + ".transports")
-                entry = await stack.enter_async_context(open_entry(world, self._reach, state))
+                ways = StoreCache(store, self._profile, "ways out")
+                entry = await stack.enter_async_context(
+                    open_entry(world, self._reach.for_network(self._profile.name), state, ways)
+                )
             network = Network(world, self._profile, cache, entry=entry, trace=self._trace)
             if self._connect:
                 await stack.enter_async_context(network)

@@ -24,14 +24,14 @@ class Waiting(Protocol):
 
 
 class StoreCache:
-    """The network's memory, kept in the account file.
+    """The network's memory, kept in the account file; `what` tells one thing remembered from another.
 
     The network saves on a thread of its disk, and the file belongs to the event loop: the loop does the writing.
     """
 
-    def __init__(self, store: Store, profile: NetworkProfile) -> None:
+    def __init__(self, store: Store, profile: NetworkProfile, what: str = "network") -> None:
         self._store = store
-        self._key = f"network {profile.fingerprint}"
+        self._key = f"{what} {profile.fingerprint}"
         self._loaded = store.load(self._key)
         self._loop = asyncio.get_running_loop()
 

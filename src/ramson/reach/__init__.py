@@ -4,7 +4,7 @@ A `Route` is one such way.  An `Entry` of this room hands everything the client 
 does not know which one is in use.  Design and limits: docs/reach.md.
 """
 
-from ramson.reach.opening import open_entry, open_route
+from ramson.reach.opening import open_entry
 from ramson.reach.route import CannotFetch, Route, Rung, Symptom, symptom
 from ramson.reach.settings import NO_WISHES, ReachSettings, ReachSettingsError
 
@@ -17,6 +17,5 @@ __all__ = [
     "Rung",
     "Symptom",
     "open_entry",
-    "open_route",
     "symptom",
 ]

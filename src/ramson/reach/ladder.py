@@ -74,9 +74,13 @@ class _Step:
 
 
 class Ladder:
-    """An `Entry` over several candidates; an async context manager that owns the climbing task and all routes."""
+    """An `Entry` over several candidates; an async context manager that owns the climbing task and all routes.
 
-    def __init__(self, world: World, candidates: Sequence[Candidate], memory: Memory) -> None:
+    `country` (two letters) is where the person says to be; see `order`.
+    """
+
+    def __init__(self, world: World, candidates: Sequence[Candidate], memory: Memory, *, country: str = "") -> None:
+        self._country = country
         self._clock = world.clock
         self._entropy = world.entropy
         self._network_name = world.outlets.gateway
@@ -286,7 +290,7 @@ class Ladder:
     def _order(self) -> list[Candidate]:
         now = self._clock.monotonic()
         rested = [step.candidate for step in self._steps.values() if step.rests_until <= now or step is self._using]
-        return first_order(rested, self._favourites())
+        return first_order(rested, self._favourites(), self._country)
 
     async def _probe(self, step: _Step) -> Symptom | None:
         """Ask some nodes something by this way; None if one answered as itself, else how it failed."""

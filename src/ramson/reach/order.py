@@ -15,6 +15,9 @@ STAGGER = 1.0  # seconds between the starts of two ways while none has failed
 PATIENCE = 3.0  # seconds before somebody else's bridge is troubled while something else may still answer
 
 _HELD_BACK = (Rung.BRIDGE, Rung.TRANSPORT)
+# Where the nodes' addresses are known to be blocked or frozen, to try them first only shows that one tries.
+_HIDDEN_FIRST = (Rung.BRIDGE, Rung.TRANSPORT, Rung.PROXY, Rung.SPLIT, Rung.DIRECT)
+_IN_COUNTRY = dict.fromkeys(("CN", "IR", "RU", "TM"), _HIDDEN_FIRST)
 # What a split hello cannot help against: an address that is blocked, and a flow that is cut off later.
 _NOT_FOR_SPLIT = frozenset({Symptom.TCP, Symptom.NAME, Symptom.FROZEN})
 
@@ -33,10 +36,11 @@ class Candidate:
     open: Callable[[], Awaitable[Route]] = field(repr=False)
 
 
-def first_order(candidates: Sequence[Candidate], favourites: Sequence[str]) -> list[Candidate]:
-    """Sort: favourites (names) as they are given, the straight way, then all others by their rungs."""
+def first_order(candidates: Sequence[Candidate], favourites: Sequence[str], country: str = "") -> list[Candidate]:
+    """Sort: favourites (names) as they are given, then what is usual in the country, or by rungs."""
     rank = {name: place for place, name in reversed(list(enumerate(favourites)))}
-    return sorted(candidates, key=lambda candidate: (rank.get(candidate.name, len(rank)), candidate.rung))
+    rungs = _IN_COUNTRY.get(country, tuple(Rung))
+    return sorted(candidates, key=lambda candidate: (rank.get(candidate.name, len(rank)), rungs.index(candidate.rung)))
 
 
 def after_failure(waiting: Sequence[Candidate], failed: Candidate, how: Symptom) -> list[Candidate]:
