@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "export": ("keeping", "export"),
     "import": ("keeping", "import_"),
     "path": ("path", "path"),
+    "nodes": ("nodes", "nodes_app"),
     "bot": ("bots", "bot_app"),
     "demo": ("devnet", "demo"),
     "devnet": ("devnet", "devnet"),

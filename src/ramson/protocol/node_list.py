@@ -150,6 +150,14 @@ class ListAuthority:
         return signed.statement.network == self.network and self.needed > 0 and len(self.signers(signed)) >= self.needed
 
 
+def listable(node: NodeRecord) -> bool:
+    """Whether a list can hold the node: it has an address, and its X25519 key is its Ed25519 key converted."""
+    try:
+        return node.contactable and to_x25519_public(node.ed25519) == node.x25519
+    except ParseError:
+        return False
+
+
 def state(
     network: str,
     nodes: Iterable[NodeRecord],
@@ -188,7 +196,7 @@ def state(
 
 def _bare(node: NodeRecord) -> NodeRecord:
     """Return the record with only what a list carries.  Raises BadList for keys that do not belong together."""
-    if to_x25519_public(node.ed25519) != node.x25519:
+    if not listable(node):
         raise BadList("the X25519 key of a node is not its Ed25519 key converted")
     return NodeRecord(node.ed25519, node.x25519, b"", node.ip, node.https_port, node.omq_port, UNASSIGNED)
 
