@@ -1,11 +1,14 @@
 """The options before the command: what they add up to, and that secrets never come from the arguments."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import ramson
 from ramson.cli.way_out import Wishes, reach_settings, remember
 from ramson.errors import LocalError, RamsonError
 from ramson.protocol.bridge.link import make
@@ -88,4 +91,24 @@ def test_the_options_stand_before_the_command():
     command = [sys.executable, "-m", "ramson", "--route", "proxy", "path", "--timeout", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "the route is to be proxy, but there is none to use" in done.stderr
+    assert "he route is to be proxy, but there is none to use" in done.stderr
+
+
+def test_no_command_goes_out_in_another_way():
+    """Whatever opens a client that connects, or a network, hands it the way out that the person asked for."""
+    source = Path(ramson.__file__).parent
+    calls = [
+        (path.name, ast.unparse(call))
+        for room in ("cli", "bot")
+        for path in (source / room).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in {"Client.open", "Client.create", "Network"}
+    ]
+    assert len(calls) > 8
+    for _file, text in calls:
+        assert "reach=" in text or "entry=" in text or "connect=False" in text, text
+
+
+def test_an_empty_proxy_file_does_not_mean_the_straight_way(home):
+    with pytest.raises(LocalError, match="no address"):
+        settings(proxy_file=private(home / "proxy", " \n"))

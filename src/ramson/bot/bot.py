@@ -32,6 +32,7 @@ from ramson.crypto.account import AccountId
 from ramson.errors import LocalError
 from ramson.messenger import Client, NotOpen, Receipt
 from ramson.network import MAINNET, NetworkProfile
+from ramson.reach import NO_WISHES, ReachSettings
 from ramson.world import World
 
 DEFAULT_RATE: Final = Rate(30, 60)  # a person who types writes less
@@ -58,6 +59,7 @@ class Bot(Router):
         passphrase_file: str | os.PathLike[str] | None = None,
         network: NetworkProfile = MAINNET,
         world: World | None = None,
+        reach: ReachSettings | None = None,
         workers: int = 8,
         grace: float = 10.0,
         rate: Rate | None = DEFAULT_RATE,
@@ -73,6 +75,7 @@ class Bot(Router):
         self.accepts = accepts
         self.passphrase_file = None if passphrase_file is None else Path(passphrase_file)
         self.world = world
+        self.reach = reach
         self._workers = workers
         self._grace = grace
         self._rate = rate
@@ -155,11 +158,14 @@ class Bot(Router):
         """Prepare to open the account file, or to make it.  Raises LocalError if there is no passphrase."""
         new = not self.path.exists()
         passphrase = read_passphrase(self.passphrase_file, new=new)
+        reach = self.reach or NO_WISHES
         if new:
             return Client.create(
-                self.path, passphrase=passphrase, network=self.network, world=self.world, name=self.name
+                self.path, passphrase=passphrase, network=self.network, world=self.world, name=self.name, reach=reach
             )
-        return Client.open(self.path, passphrase=passphrase, network=self.network, world=self.world, connect=connect)
+        return Client.open(
+            self.path, passphrase=passphrase, network=self.network, world=self.world, connect=connect, reach=reach
+        )
 
     def run(self, arguments: Sequence[str] | None = None) -> None:
         """Do what the command line says: `serve` (if it says nothing), `init`, `id`, `qr`, `doctor`.  Exits."""

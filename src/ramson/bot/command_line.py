@@ -28,6 +28,7 @@ from ramson.messenger import account
 from ramson.messenger.vault import check_absent
 from ramson.network import MAINNET, TESTNET, Light, NetworkProfile
 from ramson.protocol import network_file
+from ramson.reach import kept
 from ramson.world import real
 from ramson.world.real.event_loop import new_event_loop
 
@@ -66,6 +67,8 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
             bot.network = _profile(given.network)
         if given.passphrase_file is not None:
             bot.passphrase_file = given.passphrase_file
+        if bot.reach is None:
+            bot.reach = kept.load(os.environ)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run({"serve": _serve, "init": _init, "id": _id, "qr": _qr, "doctor": _doctor}[given.command](bot))
     except RamsonError as error:

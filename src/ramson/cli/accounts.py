@@ -19,6 +19,7 @@ from ramson.cli.options import (
     resolve_network,
 )
 from ramson.cli.terminal import note, progress, result, run
+from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountKeys
 from ramson.errors import LocalError, RemoteError
 from ramson.messenger import Client, Deletion, account, keyring_keys
@@ -181,5 +182,12 @@ async def _keys(path: Path, passphrase: str) -> AccountKeys:
 
 
 async def _deleted(path: Path, passphrase: str, profile: NetworkProfile, *, everywhere: bool) -> Deletion:
-    async with Client.open(path, passphrase=passphrase, network=profile, receive=False, connect=everywhere) as me:
+    async with Client.open(
+        path,
+        passphrase=passphrase,
+        network=profile,
+        receive=False,
+        connect=everywhere,
+        reach=reach_settings(),
+    ) as me:
         return await me.delete_account(everywhere=everywhere)

@@ -151,7 +151,7 @@ def show_link(
     key = keys.find(keys.required(settings.directory), label)
     profile = resolve_network(settings.network)
     pin = None if certificate is None else _pin(certificate)
-    made = link.make(settings.site, key.secret, profile.authority.network, pin=pin, front=front)
+    made = link.make(settings.site, key.secret, profile.name, pin=pin, front=front)
     if image is not None:
         bridge_links.write_qr(made, image)
     if qr:
@@ -165,7 +165,7 @@ def check(
     network: NetworkOption = "mainnet",
     *,
     ask_seeds: Annotated[
-        bool, typer.Option("--ask-seeds", help="Get nodes to ask from the seeds, straight, seen by your provider.")
+        bool, typer.Option("--ask-seeds", help="Get nodes to ask from the seeds, by your usual way out.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -174,7 +174,7 @@ def check(
     from ramson.world import real  # noqa: PLC0415 - as above
 
     found, profile = bridge_links.take(source), resolve_network(network)
-    if found.network != profile.authority.network:
+    if found.network != profile.name:
         raise LocalError("the bridge leads to another network", remedy="Say which with --network.")
 
     async def look() -> list[bridge_check.Step]:
@@ -251,8 +251,14 @@ def _pin(path: Path) -> bytes:
 
 
 async def _from_seeds(world: World, profile: NetworkProfile) -> tuple[NodeRecord, ...]:
-    from ramson.network import MemoryCache, Network  # noqa: PLC0415 - for one option only
+    from ramson.cli.way_out import reach_settings  # noqa: PLC0415 - for one option only
+    from ramson.network import MemoryCache, Network  # noqa: PLC0415 - as above
+    from ramson.reach import open_entry  # noqa: PLC0415 - as above
 
-    async with Network(world, profile, MemoryCache()) as network:
+    reach = reach_settings().for_network(profile.name)
+    async with (
+        open_entry(world, reach, bridges_file().with_name("transports")) as entry,
+        Network(world, profile, MemoryCache(), entry=entry) as network,
+    ):
         await network.ready()
         return network.nodes

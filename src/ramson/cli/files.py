@@ -18,6 +18,7 @@ from ramson.cli.options import (
     resolve_network,
 )
 from ramson.cli.terminal import printable, progress, result, result_json, run
+from ramson.cli.way_out import reach_settings
 from ramson.errors import LocalError
 from ramson.messenger import Attachment, Client, Message
 from ramson.network import NetworkProfile
@@ -50,7 +51,9 @@ async def _save(
     path: Path, passphrase: str, profile: NetworkProfile, number: int, directory: Path, *, tell: bool
 ) -> list[Path]:
     with progress("Opening the account…") as show:
-        async with Client.open(path, passphrase=passphrase, network=profile, receive=False) as me:
+        async with Client.open(
+            path, passphrase=passphrase, network=profile, receive=False, reach=reach_settings()
+        ) as me:
             message = me.message(number)
             if message is None or not message.attachments:
                 raise LocalError(f"there is no message {number} with files", remedy="See `ramson chat` for numbers.")

@@ -1,0 +1,60 @@
+"""Where a person's wishes about the way out are kept: two files and some variables of the environment.
+
+    RAMSON_REACH      the settings file; otherwise ~/.config/ramson/reach.toml, if there is one
+    RAMSON_ROUTE      as `route` in it
+    RAMSON_PROXY      the address of a proxy, which is then the only way out unless a route is said
+    RAMSON_BRIDGE     the link of a bridge, in place of those kept
+    RAMSON_COUNTRY    as `country` in it
+
+Besides, the bridges that `ramson bridge add` keeps are known.  A file is refused while others can read it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ramson.errors import LocalError
+from ramson.reach import bridge_book
+from ramson.reach.settings import MAX_FILE, ReachSettings, parse
+
+FILE: Final = "reach.toml"
+
+
+def load(environment: Mapping[str, str], *, file: Path | None = None, proxy_file: Path | None = None) -> ReachSettings:
+    """Return what files and environment say; `file` and `proxy_file` count more.  Raises LocalError, ParseError."""
+    directory = Path(environment.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "ramson"
+    named = file or (Path(environment["RAMSON_REACH"]) if environment.get("RAMSON_REACH") else None)
+    usual = directory / FILE
+    data = read_private(named) if named is not None else read_private(usual) if usual.exists() else b""
+    bridges = tuple(each.link for each in bridge_book.load(directory / bridge_book.FILE))
+    proxy = environment.get("RAMSON_PROXY") if proxy_file is None else _text(proxy_file)
+    return parse(data, bridges=bridges).changed(
+        route=environment.get("RAMSON_ROUTE"),
+        proxy=proxy,
+        bridge=environment.get("RAMSON_BRIDGE"),
+        country=environment.get("RAMSON_COUNTRY"),
+    )
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that only its owner can read.  Raises LocalError."""
+    try:
+        with path.open("rb") as file:
+            if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
+                raise LocalError(f"others can read {path}, and it may hold secrets", remedy=f"Run: chmod 600 {path}")
+            return file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise LocalError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        text = read_private(path).decode().strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text:  # an empty one must not mean the straight way
+        raise LocalError(f"there is no address of a proxy in {path}")
+    return text
