@@ -9,7 +9,7 @@ import pytest
 
 from ramson import Bot, LocalError, Message, Router
 from ramson import filters as f
-from ramson.messenger import NotOpen
+from ramson.messenger import FileToSend, NotOpen
 from ramson.testing import NothingHeard, on_fake_network, run
 
 
@@ -278,3 +278,19 @@ def test_mistakes_are_named():
         bot(workers=0)
     with pytest.raises(LocalError, match="time between"):
         lonely.every()
+
+
+@on_fake_network
+async def test_files_come_to_handlers_and_go_with_replies(net):
+    copier = bot()
+
+    @copier.on(f.attachment)
+    async def count(message: Message) -> None:
+        (file,) = message.attachments
+        await message.reply(f"{file.name} has {len(await file.read())} bytes", attachments=[file, FileToSend(b"copy")])
+
+    async with net.running(copier) as address, net.person() as alice:
+        await alice.client.send(address, attachments=[FileToSend(b"12345", name="five.bin")])
+        answer = await alice.hear()
+        assert answer.body == "five.bin has 5 bytes"
+        assert [await each.read() for each in answer.attachments] == [b"12345", b"copy"]

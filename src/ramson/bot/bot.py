@@ -31,6 +31,7 @@ from ramson.bot.serving import ErrorFunction, Left, Serving
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError
 from ramson.messenger import Client, NotOpen, Receipt
+from ramson.messenger.message import Attachable
 from ramson.network import MAINNET, NetworkProfile
 from ramson.reach import NO_WISHES, ReachSettings
 from ramson.world import World
@@ -104,9 +105,11 @@ class Bot(Router):
         """The id others write to.  Raises NotOpen."""
         return self.client.account_id
 
-    async def send(self, to: AccountId | str, text: str, *, wait: bool = True) -> Receipt:
-        """Send a text, as Client.send does."""
-        return await self.client.send(to, text, wait=wait)
+    async def send(
+        self, to: AccountId | str, text: str = "", *, wait: bool = True, attachments: Sequence[Attachable] = ()
+    ) -> Receipt:
+        """Send a text, files, or both, as Client.send does."""
+        return await self.client.send(to, text, wait=wait, attachments=attachments)
 
     def stop(self) -> None:
         """Let `serve` end, in good order."""

@@ -51,6 +51,7 @@ from ramson.protocol.config import ConfigKind
 from ramson.protocol.namespaces import Namespace
 from ramson.protocol.storage import RetrievedMessage
 
+BEHIND: Final = "behind"
 HOLD: Final = 300.0  # seconds
 AT_ONCE: Final = 250  # messages in one transaction, between which other tasks run
 LOOK_AGAIN: Final = 5.0  # seconds; another program may have fetched something into the file
@@ -118,6 +119,7 @@ class Inbox:
     async def run(self) -> None:
         """Poll until cancelled."""
         self._store.forget_seen(self._now())
+        self._resume()
         while True:
             more = False
             try:
@@ -164,11 +166,22 @@ class Inbox:
             return
         if self._behind_since is None:
             self._behind_since = asyncio.get_running_loop().time()
+            self._note_behind(behind=True)
         self._caught_up += fetched
         self._listeners.on_events([CatchUp(self._caught_up, more)])
         if not more:
             self._caught_up, self._behind_since = 0, None
+            self._note_behind(behind=False)
             self._arrived.fire()
+
+    def _note_behind(self, *, behind: bool) -> None:
+        with self._store.db.transaction():
+            self._store.db.set(BEHIND, int(behind))
+
+    def _resume(self) -> None:
+        """Go on catching up where a program was ended that did so."""
+        if self._first_answer is None and self._behind_since is None and self._store.db.get(BEHIND, 0):
+            self._behind_since = asyncio.get_running_loop().time()
 
     def _holds(self) -> bool:
         """Whether consumers have to wait for what is still to be fetched."""
@@ -188,6 +201,7 @@ class Inbox:
         Conversations that `passing_over` names are left for later.
         """
         conversations = self._store.conversations
+        self._resume()
         while True:
             if not self._holds() and (found := conversations.undelivered(self._in_hand, passing_over())):
                 self._in_hand.add(found.id)
