@@ -116,7 +116,7 @@ def test_in_virtual_time(tmp_path, freeze):
         simulation.censor(wall)
         profile = replace(network.profile, bundled=network.records)
         pin = pin_of(shared_certificate())
-        known = link.make("https://site.example/", SECRET, profile.authority.network, pin=pin)
+        known = link.make("https://site.example/", SECRET, profile.name, pin=pin)
         settings = ReachSettings(bridges=(known,)).changed(route="bridge")
         (tmp_path / "people").mkdir()
         async with asyncio.timeout(600):
@@ -177,7 +177,7 @@ async def test_on_sockets(tmp_path, monkeypatch, capsys):
                 await correspond(replace(profile, bundled=nodes), settings, tmp_path / "people", worlds)
             reached = {address for address in OURS if isinstance(address, tuple)}
         finally:
-            log += (await bridge.communicate())[1]
+            log += (await bridge.communicate(b""))[1]
         assert reached
         assert {address[1] for address in reached} == {port}, "something went another way than the bridge"
         assert b"ERROR" not in log

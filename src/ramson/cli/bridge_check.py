@@ -94,7 +94,7 @@ async def _strangers(world: World, link: BridgeLink) -> Step:
 
 async def _nodes(world: World, route: BridgeRoute, nodes: Sequence[NodeRecord], what: str) -> Step:
     if not nodes:
-        return Step(what, Verdict.NOTE, "no node is known to ask; --ask-seeds fetches a list, straight")
+        return Step(what, Verdict.NOTE, "no node is known to ask; --ask-seeds fetches a list")
     asked = world.entropy.sample(list(nodes), min(ASKED, len(nodes)))
     began = world.clock.monotonic()
     answered, trouble = 0, ""

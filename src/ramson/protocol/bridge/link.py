@@ -3,7 +3,7 @@
     ramson-bridge:https://example.org/notes/?v=1&net=mainnet&key=<43>[&pin=<43>][&front=cdn.example.net]
 
     site    where tickets are put behind; the path ends with a slash.  http only on this machine
-    net     the network that the bridge leads to, by the name that its signed node lists have
+    net     the name of the network that the bridge leads to
     key     the secret, 32 bytes in base64url without padding; whoever has it can use the bridge and find it
     pin     SHA-256 of the certificate's public key; without one, the public authorities decide
     front   a name of the same CDN that is shown to whoever watches, in place of the site's
