@@ -276,6 +276,15 @@ def test_what_one_voice_said_long_ago_does_not_stand_in_the_way():
     assert judge([FoundList("seed2", HONEST)], known, AUTHORITY, NOW).nodes == HONEST
 
 
+def test_what_seeds_of_a_tiny_network_agreed_upon_gives_way_to_what_they_agree_upon_later():
+    """Too few nodes to renew the list by asking them; so the seeds may, if they agree, but not a single one."""
+    before, later = nodes(range(8)), nodes(range(6), range(20, 30))
+    known = Known(before, Standing.AGREED, "a+b", TIME)
+    verdict = judge([FoundList("a", later), FoundList("b", later)], known, AUTHORITY, NOW)
+    assert set(verdict.nodes) == set(later)
+    assert not judge([FoundList("a", later)], known, AUTHORITY, NOW).nodes
+
+
 def test_nothing_found_is_nothing_new():
     for known in MEMORIES.values():
         verdict = judge([], known, AUTHORITY, NOW)

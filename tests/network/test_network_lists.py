@@ -99,7 +99,7 @@ def test_a_starter_list_is_enough_and_the_whole_list_comes_from_its_nodes(fake):
     async def main(network):
         await green(network)
         assert len(network.nodes) == 20
-        await asyncio.sleep(600)
+        await asyncio.sleep(120)
         return len(network.nodes)
 
     profile = with_channels(fake, Channel(written(fake, some, part=True), local=True))

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ramson.errors import ParseError, RamsonError
 from ramson.network.entry import CannotFetch, Entry
 from ramson.network.errors import ListsContradict, NetworkError, NoSeeds
-from ramson.network.judge import FoundList, Known, Standing, Verdict, identity, judge
+from ramson.network.judge import SMALLEST_ANCHOR, FoundList, Known, Standing, Verdict, identity, judge
 from ramson.network.list_source import ListSource
 from ramson.network.profile import NetworkProfile, SeedUrl
 from ramson.network.routing import Routing
@@ -35,7 +35,7 @@ LIST_TIMEOUT = 15.0  # seconds, for one channel
 SEED_HEADERS = {"User-Agent": "WhatsApp", "Accept-Language": "en-us"}
 
 ASKED = 3  # nodes whose lists are compared
-MIN_AGREED = 24  # nodes that all of them must list
+MIN_AGREED = SMALLEST_ANCHOR  # nodes that all of them must list
 MIN_AGREED_SHARE = 2 / 3
 NODES_ATTEMPTS = 4
 MIN_POOL_TO_ASK_NODES = 17
@@ -209,9 +209,9 @@ class Directory:
         `ask` gets one node's list through an onion request and raises NetworkError.  What only one voice ever said is
         first held against others, for nodes of a false list confirm it.  Raises NoSeeds, ListsContradict.
         """
-        if self.known is not None and not self.known.anchor and len(self._profile.seeds + self._profile.lists) > 1:
+        if self.known is not None and not self.known.vouched and len(self._profile.seeds + self._profile.lists) > 1:
             verdict, source = await self._consult([])
-            if verdict.anchor is not None and verdict.anchor.anchor:
+            if verdict.anchor is not None and verdict.anchor.vouched:
                 self._adopt(verdict, verdict.anchor, source)
                 return
         for _ in range(NODES_ATTEMPTS):
@@ -248,4 +248,4 @@ class Directory:
 
 def _stands(verdict: Verdict) -> bool:
     """Whether there is no need to ask anybody else."""
-    return verdict.anchor is not None and verdict.anchor.anchor and not verdict.stale
+    return verdict.anchor is not None and verdict.anchor.vouched and not verdict.stale

@@ -9,10 +9,10 @@ Theory of operation.  A *voice* is one source of a list (a seed, a mirror, a fil
   older than what was accepted before is never taken.  It is adopted at once.
 - *plain*: anything else, with too few signatures or none.
 
-An *anchor* is a list that was once vouched for: signed, agreed upon by several voices, or by nodes of such a list that
-were asked through the network.  Beside an anchor a plain list counts only if it resembles it: at least two thirds of
-each have to be in the other.  So it can neither replace nor drown nor cut short what is known; and it never becomes an
-anchor itself, or a liar would get there in small steps.
+An *anchor* is a list that was once vouched for: signed, agreed upon by several voices (unless the network is tiny), or
+by nodes of such a list that were asked through the network.  Beside an anchor a plain list counts only if it resembles
+it: at least two thirds of each have to be in the other.  So it can neither replace nor drown nor cut short what is
+known; and it never becomes an anchor itself, or a liar would get there in small steps.
 
 Without an anchor the plain lists are compared with each other; what one voice said in the last 30 days is one of them.
 
@@ -39,13 +39,14 @@ from ramson.protocol.node_list import SOFT_MS, ListAuthority, SignedNodeList
 from ramson.protocol.nodes import NodeRecord
 
 MAX_SKEW_MS: Final = 24 * 3600 * 1000  # a list may be this much ahead of our clock, which may be wrong
+SMALLEST_ANCHOR: Final = 24  # nodes, unless it is signed
 _SHARE: Final = (2, 3)
 
 Identity: TypeAlias = tuple[bytes, bytes, str, int]
 
 
 class Standing(StrEnum):
-    """How much a list of nodes is worth: the first two are anchors."""
+    """How much a list of nodes is worth: vouched for by signers, by several voices, or by nobody yet."""
 
     SIGNED = "signed"
     AGREED = "agreed"
@@ -100,9 +101,18 @@ class Known:
     time_ms: int
 
     @property
-    def anchor(self) -> bool:
-        """Whether plain lists have to resemble it."""
+    def vouched(self) -> bool:
+        """Whether it is more than one voice's word."""
         return self.standing is not Standing.PROVISIONAL
+
+    @property
+    def anchor(self) -> bool:
+        """Whether plain lists have to resemble it.
+
+        A network too small to renew its list by asking its nodes has nothing but its seeds: what these agreed upon
+        once must not shut out what they agree upon later.
+        """
+        return self.standing is Standing.SIGNED or (self.vouched and len(self.nodes) >= SMALLEST_ANCHOR)
 
 
 @dataclass(frozen=True, slots=True)

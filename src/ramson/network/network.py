@@ -42,7 +42,7 @@ from ramson.network.routing import Routing
 from ramson.network.status import Light, PathStatus, StatusBoard, status_of
 from ramson.network.swarm_requests import SwarmRequests
 from ramson.network.swarms import Swarms
-from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Trace, no_trace
+from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Source, Trace, no_trace
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.onion import ServerDestination
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse
@@ -332,6 +332,8 @@ class Network:
                 await self._changed.wait()
 
     def _on_event(self, event: Event) -> None:
+        if isinstance(event, PoolLoaded) and event.source is Source.LIST:
+            self._refresher.hurry()  # it was made days ago, or is a part
         if isinstance(event, PathBuilt | PathDropped | PoolLoaded):
             self._unsaved.set()
             self._changed.set()
