@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ramson.protocol.bridge.link import make as make_link
 from ramson.reach import Rung
-from ramson.reach.candidates import candidates
+from ramson.reach.candidates import bridge_lists, candidates
 from ramson.reach.settings import ReachSettings
 from ramson.world import ProxyAddress
 from ramson.world.simulated import Simulation
@@ -45,3 +45,12 @@ def test_names_are_distinct_lasting_and_show_nothing():
     shown = " ".join(f"{each!r} {each.name} {each.label}" for each in first)
     assert "flowers" not in shown
     assert "secret" not in repr(candidates(world, ReachSettings(proxies=(PROXY,)), Path("state")))
+
+
+def test_only_bridges_that_may_be_used_are_asked_for_lists():
+    world = Simulation(1).world("10.0.0.1")
+    names = [each.name for each in bridge_lists(world, ReachSettings(bridges=LINKS))]
+    assert names == ["bridge 1", "bridge 2"]
+    assert bridge_lists(world, ReachSettings(bridges=LINKS, proxies=(PROXY,))) == ()
+    assert bridge_lists(world, ReachSettings(bridges=LINKS, pinned=Rung.SPLIT)) == ()
+    assert len(bridge_lists(world, ReachSettings(bridges=LINKS, proxies=(PROXY,), pinned=Rung.BRIDGE))) == 2

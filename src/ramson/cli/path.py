@@ -13,7 +13,7 @@ from ramson.cli.way_out import reach_settings
 from ramson.errors import RemoteError
 from ramson.network import FileCache, Light, Network, NetworkProfile, PathStatus, Place
 from ramson.network.paths import Path
-from ramson.reach import ReachSettings, open_entry
+from ramson.reach import ReachSettings, bridge_lists, open_entry
 from ramson.world import real
 
 
@@ -45,10 +45,11 @@ async def _look(profile: NetworkProfile, reach: ReachSettings, seconds: float) -
     cache = FileCache(directory / f"nodes-{profile.fingerprint[:16]}.json")
     state = directory / "transports"
     ways = FileCache(directory / f"ways-{profile.fingerprint[:16]}.json")
+    reach = reach.for_network(profile.name)
     try:
         async with (
-            open_entry(world, reach.for_network(profile.name), state, ways) as entry,
-            Network(world, profile, cache, entry=entry) as network,
+            open_entry(world, reach, state, ways) as entry,
+            Network(world, profile.with_lists(bridge_lists(world, reach)), cache, entry=entry) as network,
         ):
             with progress("Looking for a way into the network…") as show:
                 async with following(network.watch(), show):

@@ -49,7 +49,7 @@ from ramson.protocol.content import (
     Profile,
     Quote,
 )
-from ramson.reach import NO_WISHES, ReachSettings, open_entry
+from ramson.reach import NO_WISHES, ReachSettings, bridge_lists, open_entry
 from ramson.world import World, real
 
 Person = AccountId | str
@@ -183,14 +183,13 @@ class Client:
             if self._receive and not self._share:
                 stack.enter_context(vault.Hold(self._path))
             stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
-            cache, entry = StoreCache(store, self._profile), None
+            profile, cache, entry = self._profile, StoreCache(store, self._profile), None
             if self._connect:
                 state = self._path.with_name(self._path.name + ".transports")
-                ways = StoreCache(store, self._profile, "ways out")
-                entry = await stack.enter_async_context(
-                    open_entry(world, self._reach.for_network(self._profile.name), state, ways)
-                )
-            network = Network(world, self._profile, cache, entry=entry, trace=self._trace)
+                ways, reach = StoreCache(store, self._profile, "ways out"), self._reach.for_network(self._profile.name)
+                entry = await stack.enter_async_context(open_entry(world, reach, state, ways))
+                profile = profile.with_lists(bridge_lists(world, reach))
+            network = Network(world, profile, cache, entry=entry, trace=self._trace)
             if self._connect:
                 await stack.enter_async_context(network)
             server = self._profile.file_server

@@ -6,8 +6,8 @@ Constants and frozen values only.  Spec: bootstrap-and-paths.md §2.1, §2.2 *Mi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from ramson.errors import LocalError
@@ -102,6 +102,10 @@ class NetworkProfile:
         nodes = (node.ed25519.hex() for node in self.bundled)
         text = "\n".join([str(self.testnet), *lines, *nodes])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def with_lists(self, lists: Sequence[ListSource]) -> NetworkProfile:
+        """Return this network with more channels of node lists."""
+        return replace(self, lists=(*self.lists, *lists))
 
     @classmethod
     def from_file(cls, file: NetworkFile, *, name: str = "private") -> NetworkProfile:

@@ -4,6 +4,7 @@ A `Route` is one such way.  An `Entry` of this room hands everything the client 
 does not know which one is in use.  Design and limits: docs/reach.md.
 """
 
+from ramson.reach.candidates import bridge_lists
 from ramson.reach.opening import open_entry
 from ramson.reach.route import CannotFetch, Route, Rung, Symptom, symptom
 from ramson.reach.settings import NO_WISHES, ReachSettings, ReachSettingsError
@@ -16,6 +17,7 @@ __all__ = [
     "Route",
     "Rung",
     "Symptom",
+    "bridge_lists",
     "open_entry",
     "symptom",
 ]

@@ -14,7 +14,7 @@ from typing import Final
 
 from ramson.protocol.bridge import BridgeLink
 from ramson.reach import plain
-from ramson.reach.bridge import BridgeRoute
+from ramson.reach.bridge import BridgeLists, BridgeRoute
 from ramson.reach.order import Candidate
 from ramson.reach.route import Route, Rung
 from ramson.reach.settings import ReachSettings
@@ -47,6 +47,13 @@ def candidates(world: World, settings: ReachSettings, state: Path) -> list[Candi
         ),
     ]
     return [each for each in found if settings.pinned in {None, each.rung}]
+
+
+def bridge_lists(world: World, settings: ReachSettings) -> tuple[BridgeLists, ...]:
+    """Return the bridges as channels of node lists: those alone that may be used as ways out."""
+    if settings.pinned not in {None, Rung.BRIDGE} or (settings.pinned is None and settings.proxies):
+        return ()
+    return tuple(BridgeLists(world, link, f"bridge {number}") for number, link in enumerate(settings.bridges, 1))
 
 
 def _candidate(rung: Rung, number: int, what: str, opening: Callable[[], Awaitable[Route]]) -> Candidate:

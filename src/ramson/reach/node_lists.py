@@ -7,7 +7,6 @@ because somebody said so.  Spec: REACH *Finding nodes without the seeds*; RFC 84
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -179,4 +178,4 @@ def with_lists(
     if channels is not None:
         lists.extend(Mirror(url, network) for url in channels.mirrors)
         lists.extend(DnsTxt(each) for each in channels.dns)
-    return dataclasses.replace(profile, lists=(*profile.lists, *lists))
+    return profile.with_lists(lists)
