@@ -246,6 +246,30 @@ async def test_jobs_repeat_at_their_time_and_survive_their_failures(net):
 
 
 @on_fake_network
+async def test_what_the_work_needs_is_open_for_as_long_as_there_is_work(net):
+    careful, log = bot(), []
+
+    @careful.lifespan
+    async def door(it: Bot):
+        log.append("open")
+        assert it.account_id
+        yield
+        log.append("closed")
+
+    @careful.on(f.text)
+    async def handle(message: Message) -> None:
+        await asyncio.sleep(5)
+        log.append("handled")
+
+    async with net.person() as alice:
+        for _ in range(2):
+            async with net.running(careful) as address:
+                await alice.say(address, "hello")
+                await asyncio.sleep(8)
+    assert log == ["open", "handled", "closed"] * 2
+
+
+@on_fake_network
 async def test_a_handler_can_use_the_bot_and_its_message(net):
     polite = bot()
 

@@ -18,10 +18,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeAlias, TypeVar
 
 from ramson.bot.account_secret import read_passphrase
 from ramson.bot.filters import Filter, everything
@@ -38,7 +38,9 @@ from ramson.world import World
 
 DEFAULT_RATE: Final = Rate(30, 60)  # a person who types writes less
 
+LifespanFunction: TypeAlias = Callable[["Bot"], AsyncIterator[None]]
 E = TypeVar("E", bound=ErrorFunction)
+L = TypeVar("L", bound=LifespanFunction)
 
 
 class Bot(Router):
@@ -81,6 +83,7 @@ class Bot(Router):
         self._grace = grace
         self._rate = rate
         self._on_error: ErrorFunction | None = None
+        self._lifespans: list[Callable[[Bot], AbstractAsyncContextManager[None]]] = []
         self._client: Client | None = None
         self._open: AbstractAsyncContextManager[Bot] | None = None
         self._stopped = asyncio.Event()
@@ -104,6 +107,14 @@ class Bot(Router):
     def account_id(self) -> AccountId:
         """The id others write to.  Raises NotOpen."""
         return self.client.account_id
+
+    def lifespan(self, function: L) -> L:
+        """Declare `async def function(bot)` with one `yield`: before it what the work needs is opened, after it closed.
+
+        The bot takes no message before all are open, and each is closed after the last handler has ended.
+        """
+        self._lifespans.append(asynccontextmanager(function))
+        return function
 
     async def send(
         self, to: AccountId | str, text: str = "", *, wait: bool = True, attachments: Sequence[Attachable] = ()
@@ -151,8 +162,11 @@ class Bot(Router):
                     serving = Serving(
                         self, client, self._on_error, workers=self._workers, grace=self._grace, rate=self._rate
                     )
-                    async with serving.work():
-                        yield self
+                    async with AsyncExitStack() as stack:
+                        for lifespan in self._lifespans:
+                            await stack.enter_async_context(lifespan(self))
+                        async with serving.work():
+                            yield self
                 finally:
                     self._client = None
                 raise Left
