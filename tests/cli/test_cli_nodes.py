@@ -4,14 +4,18 @@ import io
 import json
 import stat
 import sys
+from dataclasses import replace
 
 import pytest
 
 from ramson.cli import main
 from ramson.crypto.keys import Ed25519KeyPair
+from ramson.network import NetworkProfile, cache
+from ramson.network.cache import Snapshot
+from ramson.network.judge import Standing
 from ramson.protocol import network_file, node_list
 from ramson.protocol.list_channels import ListChannels
-from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
+from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState, Seed
 from ramson.protocol.node_list import DAY_MS, ListAuthority, SignedNodeList, state
 from ramson.protocol.node_list_text import to_uri
 from ramson.protocol.nodes import NodeRecord
@@ -106,6 +110,28 @@ def test_a_starter_list_goes_through_a_picture(network, ramson, tmp_path):
     assert (code, taken["part"], taken["count"], taken["trusted"]) == (0, True, 30, True)
     code, drawn, _ = ramson("export", "--list", "s.nodes", "--format", "qr")
     assert (code, "█" in drawn) == (0, True)
+
+
+def test_where_seeds_are_blocked_what_is_known_here_can_be_passed_on(network, ramson, tmp_path):
+    described = network_file.parse((tmp_path / "network.json").read_bytes())
+    blocked = replace(described, seeds=(Seed("https://127.0.0.1:1/json_rpc"),))  # nobody listens at port 1
+    (tmp_path / "network.json").write_bytes(network_file.encode(blocked))
+    code, out, err = ramson("export")
+    assert (code, out, "No seed" in err) == (1, "", True)
+
+    profile = NetworkProfile.from_file(blocked)
+    now = real.world().clock.now()
+    snapshot = Snapshot(tuple(map(a_node, range(COUNT))), (), now, Standing.AGREED, "somebody", now - DAY_MS)
+    home = tmp_path / ".local/share/ramson"
+    home.mkdir(parents=True)
+    (home / f"nodes-{profile.fingerprint[:16]}.json").write_bytes(cache.encode(snapshot, profile.fingerprint))
+    code, text, _ = ramson("export")
+    shown = json.loads(ramson("show", text, "--json")[1])
+    assert (code, shown["count"], shown["time_ms"], shown["signatures"]) == (0, COUNT, now - DAY_MS, 0)
+
+    ramson("import", signed([0, 1], tmp_path=tmp_path))
+    shown = json.loads(ramson("show", ramson("export")[1], "--json")[1])
+    assert shown["trusted"]  # the imported list is passed on as it is
 
 
 def test_dns_records_can_be_taken_back(network, ramson, tmp_path):

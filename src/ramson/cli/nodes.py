@@ -19,8 +19,8 @@ from ramson.cli.options import JsonOption, NetworkOption, data_directory, resolv
 from ramson.cli.terminal import note, progress, result, result_json, run
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.keys import Ed25519KeyPair
-from ramson.errors import LocalError, RemoteError
-from ramson.network import NetworkError, NetworkProfile
+from ramson.errors import LocalError, ParseError, RemoteError
+from ramson.network import NetworkError, NetworkProfile, NoSeeds, cache
 from ramson.network.cache import FileCache
 from ramson.network.judge import FoundList, Why, judge
 from ramson.node.private_files import check_private, write_private
@@ -76,17 +76,9 @@ def export(
     count: Annotated[int, typer.Option("--count", min=1, max=100, help="Nodes of a starter list.")] = STARTER_NODES,
     out: OutOption = None,
 ) -> None:
-    """Write a list of the network's nodes, from --list, or a new unsigned one of what the seeds list now."""
+    """Write a list of the network's nodes: --list, or an unsigned one of what seeds list now, or what is known here."""
     profile, world = resolve_network(network), real.world()
-    if list_:
-        signed = _read(list_)
-    else:
-        found = run(_survey(world, profile))
-        if not found.agreed:
-            note("Only one seed answered: nobody confirms this list.")
-        signed = SignedNodeList(
-            node_list.state(profile.authority.network, found.nodes, height=found.height, time_ms=world.clock.now())
-        )
+    signed = _read(list_) if list_ else _present(profile, world)
     said = signed.statement
     if starter and not said.part:
         # Signatures are for the whole list: one of some of its nodes has to be signed by itself.
@@ -239,6 +231,32 @@ def keygen(
         result_json({"public": signer.public.hex()})
     else:
         result(signer.public.hex())
+
+
+def _present(profile: NetworkProfile, world: World) -> SignedNodeList:
+    """Return a list of what the seeds list now; if none answers, what was imported or `ramson path` last knew."""
+    network = profile.authority.network
+    try:
+        found = run(_survey(world, profile))
+    except NoSeeds as error:
+        kept = _decoded(_imported(profile).read()) or _last_known(profile, world)
+        if kept is None:
+            raise
+        note(f"{error}: this is the list of {_day(kept.statement.time_ms)} that is kept here.")
+        return kept
+    if not found.agreed:
+        note("Only one seed answered: nobody confirms this list.")
+    return SignedNodeList(node_list.state(network, found.nodes, height=found.height, time_ms=world.clock.now()))
+
+
+def _last_known(profile: NetworkProfile, world: World) -> SignedNodeList | None:
+    data = FileCache(data_directory() / f"nodes-{profile.fingerprint[:16]}.json").load()
+    try:
+        known = cache.decode(data or b"", profile.fingerprint, now_ms=world.clock.now()).known
+        nodes = filter(node_list.listable, known.nodes)
+        return SignedNodeList(node_list.state(profile.authority.network, nodes, height=0, time_ms=known.time_ms))
+    except (ParseError, node_list.BadList):
+        return None
 
 
 # ---- in
