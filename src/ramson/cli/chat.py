@@ -1,6 +1,8 @@
 """`ramson chat`: one conversation, line by line: what was said, what comes, and what one types.
 
-A line is a message.  Lines that begin with a slash are orders:
+At a terminal the line that is being typed stays below what comes, and below it stands whether the other side types,
+what became of one's last message, and how the way through the network is.  A line is a message.  Lines that begin with
+a slash are orders:
 
     /react 👍     put an emoji to the last message of the other side
     /unsend      take back the last message of one's own
@@ -18,12 +20,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import threading
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ramson.cli.composing import Composer, at_a_terminal, standard_input
 from ramson.cli.files import save_all
 from ramson.cli.lines import receipt_fields, show_event, show_message
 from ramson.cli.options import (
@@ -47,10 +50,12 @@ from ramson.messenger import (
     Message,
     MessageReceived,
     MessageSettled,
+    MessagesRead,
     MessageSynced,
     MessageUnsent,
     MessageUploading,
     ReactionChanged,
+    Receipt,
     State,
     TypingChanged,
 )
@@ -59,7 +64,18 @@ from ramson.network import NetworkProfile
 from ramson.protocol.content import NEVER, Expiration, ExpirationMode
 
 ORDERS = "/react EMOJI, /unsend, /quote TEXT, /file PATH, /save [DIR], /screenshot, /disappear SECONDS, /quit"
+HELP = """a line is a message; orders:
+    /react 👍     put an emoji to the last message of the other side
+    /quote TEXT  answer the last message of the other side
+    /unsend      take back the last message of your own
+    /file PATH   send a file
+    /save [DIR]  save the files of the last message that has some
+    /screenshot  tell the other side that you took a picture of the conversation
+    /disappear N what you write from now on disappears after N seconds; 0: no longer
+    //text       send a text that begins with one slash
+    /quit        end; so does Ctrl-D"""
 DRAIN_SECONDS = 60.0  # how long the end waits for what is still being sent
+TYPING_SECONDS = 10.0  # how often it is repeated that somebody types
 
 
 def chat(
@@ -93,16 +109,25 @@ async def _chat(
         for message in me.history(peer, limit=history) if history else ():
             talk.show(message)
         await me.mark_read(peer)
-        async with following(me.watch_path(), note):
+        lines = standard_input()
+        if not as_json and at_a_terminal():
+            composer = Composer(talk.status, talk.composing)
+            talk.changed = composer.refresh
+            lines = composer.lines()
+        async with following(me.watch_path(), talk.way):
             stack.enter_context(me.watching())
-            listening = asyncio.get_running_loop().create_task(talk.listen(events), name="chat")
+            loop = asyncio.get_running_loop()
+            listening = loop.create_task(talk.listen(events), name="chat")
+            typing = loop.create_task(talk.tell_typing(), name="typing")
             try:
-                await talk.read(_lines())
+                await talk.read(lines)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(DRAIN_SECONDS):
                         await me.drain()
             finally:
+                typing.cancel()
                 events.close()
+                await asyncio.gather(typing, return_exceptions=True)
                 await listening
 
 
@@ -111,27 +136,72 @@ class _Talk:
         self._me = me
         self._peer = peer
         self._as_json = as_json
+        self._way = ""
+        self._they_type = False
+        self._last: Receipt | None = None  # of what we sent last
+        self._read = False  # whether they have read it
+        self._writing = asyncio.Event()
+        self.changed: Callable[[], None] | None = None  # to be told that there is another status
+
+    def status(self) -> str:
+        """Return what stands below the line that is typed."""
+        words = ["typing…"] if self._they_type else []
+        if self._last is not None:
+            words.append("read" if self._last.state is State.SENT and self._read else self._last.summary)
+        return "  ·  ".join([*words, self._way or "looking for a way…", "/help"])
+
+    def way(self, reason: str) -> None:
+        """Note how the way through the network is."""
+        self._way = reason
+        if self.changed is None:
+            note(reason)
+        else:
+            self.changed()
+
+    def composing(self, anything: bool) -> None:
+        """Note whether something is being typed."""
+        if anything:
+            self._writing.set()
+        else:
+            self._writing.clear()
+
+    async def tell_typing(self) -> None:
+        """Tell the other side while something is being typed, if the setting says so."""
+        while True:
+            await self._writing.wait()
+            told = await self._me.typing(self._peer)
+            await asyncio.sleep(TYPING_SECONDS)
+            if told and not self._writing.is_set():
+                await self._me.typing(self._peer, started=False)
+
+    def _sent(self, receipt: Receipt) -> None:
+        self._last, self._read = receipt, False
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self.changed is not None:
+            self.changed()
 
     def show(self, message: Message) -> None:
         """Print a message of the conversation."""
         show_message(message, as_json=self._as_json)
 
-    async def read(self, lines: asyncio.Queue[str | None]) -> None:
+    async def read(self, lines: AsyncGenerator[str, None]) -> None:
         """Do what is typed, until the end."""
-        while (typed := await lines.get()) is not None:
-            try:
-                if not await self._do(typed.rstrip("\r\n")):
-                    return
-            except RamsonError as error:
-                self._say(f"{error}. {error.remedy}".strip())
+        async with contextlib.aclosing(lines):
+            async for typed in lines:
+                try:
+                    if not await self._do(typed):
+                        return
+                except RamsonError as error:
+                    self._say(f"{error}. {error.remedy}".strip())
 
     async def _do(self, typed: str) -> bool:
         order, _, rest = typed.partition(" ")
         if typed.startswith("//") or not typed.startswith("/"):
             if typed.strip():
-                await self._me.send(
-                    self._peer, typed.removeprefix("/") if typed.startswith("//") else typed, wait=False
-                )
+                text = typed.removeprefix("/") if typed.startswith("//") else typed
+                self._sent(await self._me.send(self._peer, text, wait=False))
             return True
         texts = [each for each in self._me.history(self._peer) if each.kind is Kind.TEXT]
         match order:
@@ -143,9 +213,9 @@ class _Talk:
                 await self._on_last([each for each in texts if not each.incoming]).unsend()
             case "/quote":
                 quoted = self._on_last([each for each in texts if each.incoming])
-                await self._me.send(self._peer, rest, wait=False, quote=quoted)
+                self._sent(await self._me.send(self._peer, rest, wait=False, quote=quoted))
             case "/file":
-                await self._me.send(self._peer, wait=False, attachments=[_path(rest)])
+                self._sent(await self._me.send(self._peer, wait=False, attachments=[_path(rest)]))
             case "/save":
                 message = self._on_last([each for each in texts if each.incoming and each.attachments])
                 for path in await save_all(message, _path(rest or "."), note):
@@ -157,7 +227,7 @@ class _Talk:
                 setting = Expiration(ExpirationMode.AFTER_SEND, seconds) if seconds else NEVER
                 await self._me.set_disappearing(self._peer, setting)
             case "/help":
-                self._say(ORDERS)
+                self._say(HELP)
             case _:
                 raise LocalError("there is no such order", remedy=f"There are {ORDERS}.")
         return True
@@ -175,17 +245,26 @@ class _Talk:
     async def _tell(self, event: Event) -> None:
         match event:
             case MessageReceived(message) | MessageSynced(message) if message.conversation == self._peer:
+                self._they_type = self._they_type and not message.incoming
                 self.show(message)
                 await self._me.mark_read(message)
             case MessageSettled(receipt) if self._as_json:
                 result_json({"event": "receipt"} | receipt_fields(receipt))
             case MessageSettled(receipt) if receipt.state is State.FAILED:
-                self._say(f"not sent: {receipt.reason}")
+                self._update(receipt)
+                self._say(f"not sent: {printable(receipt.reason)}")
+            case MessageSettled(receipt):
+                self._update(receipt)
+            case MessagesRead() if event.peer == self._peer and self._last is not None:
+                self._read = self._read or self._last.sent_ms in event.sent_ms
+                self._refresh()
             case MessageUploading(receipt) if receipt.to_upload:
                 if self._as_json:
                     result_json({"event": "uploading"} | receipt_fields(receipt))
-                else:
+                elif self.changed is None:
                     note(receipt.summary)
+                else:
+                    self._update(receipt)
             case CatchUp():
                 show_event(event, as_json=self._as_json)
             case ReactionChanged() if event.conversation == self._peer:
@@ -196,10 +275,18 @@ class _Talk:
                 )
             case MessageUnsent() if event.conversation == self._peer:
                 self._event("unsent", "a message was taken back", sent_ms=event.sent_ms)
+            case TypingChanged() if event.peer == self._peer and self.changed is not None:
+                self._they_type = event.typing
+                self.changed()
             case TypingChanged() if event.peer == self._peer:
                 self._event("typing", "typing…" if event.typing else "no longer typing", typing=event.typing)
             case _:
                 pass
+
+    def _update(self, receipt: Receipt) -> None:
+        if self._last is not None and receipt.id == self._last.id:
+            self._last = receipt
+            self._refresh()
 
     def _event(self, name: str, text: str, **fields: object) -> None:
         if self._as_json:
@@ -208,27 +295,8 @@ class _Talk:
             self._say(text)
 
     def _say(self, text: str) -> None:
-        typer.echo(f"({text})", err=True)
+        sys.stderr.write(f"({text})\n")
 
 
 def _path(typed: str) -> Path:
     return Path(typed.strip()).expanduser()
-
-
-def _lines() -> asyncio.Queue[str | None]:
-    """Return what is typed, line by line, and None at its end.
-
-    A thread reads, because a terminal, a pipe and a file cannot all be waited for in the same way; it ends with the
-    program.
-    """
-    loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def read() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
-            for typed in sys.stdin:
-                loop.call_soon_threadsafe(lines.put_nowait, typed)
-            loop.call_soon_threadsafe(lines.put_nowait, None)
-
-    threading.Thread(target=read, name="typing", daemon=True).start()
-    return lines
