@@ -134,6 +134,20 @@ def test_an_expired_list_is_not_used(fake):
     assert fake.of_kind(ListRefused)[0] == ListRefused("mirror", Why.EXPIRED)
 
 
+def test_a_list_past_its_soft_expiry_is_used_with_a_warning_until_nodes_gave_a_newer_one(fake):
+    kill_seeds(fake)
+
+    async def main(network):
+        before = await green(network)
+        await asyncio.sleep(120)
+        return before.reason, network.status.reason
+
+    before, after = fake.run(main, profile=with_channels(fake, Channel(written(fake, days_old=31), local=True)))
+    assert "more than a month old" in before
+    assert "more than a month old" not in after
+    assert fake.of_kind(ListAdopted) == [ListAdopted("mirror", Standing.SIGNED, stale=True)]
+
+
 def test_what_was_signed_is_remembered_for_the_next_run(fake):
     fake.run(green, profile=with_channels(fake, Channel(written(fake), local=True)))
     snapshot = decode(fake.cache.data, fake.profile.fingerprint, now_ms=fake.now_ms())

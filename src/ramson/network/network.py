@@ -42,7 +42,7 @@ from ramson.network.routing import Routing
 from ramson.network.status import Light, PathStatus, StatusBoard, status_of
 from ramson.network.swarm_requests import SwarmRequests
 from ramson.network.swarms import Swarms
-from ramson.network.trace import Event, PathBuilt, PathDropped, PoolLoaded, Source, Trace, no_trace
+from ramson.network.trace import Event, ListAdopted, PathBuilt, PathDropped, PoolLoaded, Source, Trace, no_trace
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.onion import ServerDestination
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse
@@ -54,6 +54,7 @@ log = logging.getLogger(__name__)
 PATH_LOOKS = 10  # times a request looks for a path before it gives up
 PATH_LOOK_PAUSE = 1.0  # seconds
 SAVE_PAUSE = 10.0  # seconds between two savings of the cache
+STALE_LIST = "The list of nodes in use is more than a month old, and nothing newer was found yet"
 
 
 class Network:
@@ -82,7 +83,7 @@ class Network:
         self._listener = trace
         self._offset = ClockOffset()
         self._board = StatusBoard()
-        self._trouble = ""
+        self._trouble = self._caution = ""
         self._tasks: asyncio.TaskGroup | None = None
         self._closing = False
         self._running: dict[asyncio.Task[Any], None] = {}
@@ -334,6 +335,10 @@ class Network:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PoolLoaded) and event.source is Source.LIST:
             self._refresher.hurry()  # it was made days ago, or is a part
+        if isinstance(event, ListAdopted):
+            self._caution = STALE_LIST if event.stale else ""
+        elif isinstance(event, PoolLoaded) and event.source is Source.NODES:
+            self._caution = ""
         if isinstance(event, PathBuilt | PathDropped | PoolLoaded):
             self._unsaved.set()
             self._changed.set()
@@ -364,7 +369,9 @@ class Network:
     def _show_status(self) -> None:
         working = self._routing.working
         broken = len(self._routing.paths) - len(working)
-        self._board.show(status_of(working, broken=broken, trouble=self._trouble, way=self._entry.notice))
+        self._board.show(
+            status_of(working, broken=broken, trouble=self._trouble, way=self._entry.notice, caution=self._caution)
+        )
 
     # Memory.
 

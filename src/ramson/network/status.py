@@ -73,15 +73,20 @@ UNREACHABLE = (
 NOTHING = Notice()
 
 
-def status_of(working: Sequence[Path], *, broken: int, trouble: str, way: Notice = NOTHING) -> PathStatus:
+def status_of(
+    working: Sequence[Path], *, broken: int, trouble: str, way: Notice = NOTHING, caution: str = ""
+) -> PathStatus:
     """Judge the working paths.
 
-    `broken` counts the others, `trouble` is what building paths last met, and `way` is about the way out.
+    `broken` counts the others, `trouble` is what building paths last met, `way` is about the way out, and `caution` is
+    what somebody should know although there are paths.
     """
     paths = tuple(working)
     if paths:
         light, reason = (Light.GREEN, CONNECTED) if len(paths) >= 2 else (Light.ORANGE, trouble or ONE_PATH)
-        return PathStatus(light, f"{reason.rstrip('.')}. {way.text}" if way.text else reason, paths)
+        return PathStatus(
+            light, ". ".join(each.rstrip(".") for each in (reason, way.text, caution) if each) + ".", paths
+        )
     if way.lost and way.text:
         return PathStatus(Light.RED, way.text)
     return PathStatus(Light.RED, trouble or (UNREACHABLE if broken else CONNECTING))
