@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ramson.errors import LocalError
 from ramson.world import BadProxyAddress, Endpoint, NetError, ProxyAddress, ProxyKind, Stage
-from ramson.world.proxy_handshake import handshake, only_greeting
+from ramson.world.proxy_handshake import handshake
 
 SOCKS = ProxyAddress.parse("socks5://127.0.0.1:1080")
 LOGIN = ProxyAddress.parse("socks5://user:p%40ss@127.0.0.1:1080")
@@ -118,11 +118,6 @@ def test_whatever_a_proxy_says_the_outcome_is_a_way_or_a_net_error(answers, prox
             ask = dialogue.send(answer.ljust(ask.size, b"\0")[: ask.size or None])
     except (StopIteration, NetError):
         pass
-
-
-def test_a_greeting_asks_for_nothing():
-    assert play(only_greeting(), b"\x05\x00") == b"\x05\x01\x00"
-    assert refused(only_greeting(), b"HT") is Stage.PROXY
 
 
 # ---- addresses of proxies

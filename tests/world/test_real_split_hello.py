@@ -154,5 +154,6 @@ async def test_silence_after_the_hello_and_in_the_middle_of_a_reply_are_told_apa
             await net.request(Endpoint("127.0.0.1", server.sockets[0].getsockname()[1]), ASK, tls=Tls(), timeout=0.5)
         assert (caught.value.stage, caught.value.reached) == (Stage.TIMEOUT, reached)
         assert least <= caught.value.received <= 2 * least
+        assert least <= caught.value.replied <= caught.value.received
         server.close()
     await net.close()

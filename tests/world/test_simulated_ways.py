@@ -204,6 +204,7 @@ def test_silence_tells_how_far_it_came(sim, verdict, reached, received):
     error = ask(sim, lambda outlets: outlets.direct(), target="/big")
     assert (error.stage, error.reached) == (Stage.TIMEOUT, reached)
     assert received - SEGMENT <= error.received <= received
+    assert bool(error.replied) == bool(received)
     assert sim.faults["censored"]
 
 

@@ -16,8 +16,6 @@ from ramson.world import Endpoint, HttpRequest, HttpResponse, NetError, Stage, T
 
 __all__ = ["CannotFetch", "Route", "Rung", "Symptom", "symptom"]
 
-FROZEN_FROM = 1024  # bytes received; a server that fell silent before has not begun its reply, TLS handshake aside
-
 
 class Rung(IntEnum):
     """The kinds of routes, from the plainest to the most hidden."""
@@ -82,6 +80,6 @@ def symptom(error: NetError) -> Symptom:
     """Classify a failure.  ONION is never among the answers: what is no NetError, the guard test finds."""
     if error.reached is Stage.TLS:
         return Symptom.TLS if error.received else Symptom.HELLO
-    if error.stage is Stage.TIMEOUT and error.reached is Stage.REPLY and error.received >= FROZEN_FROM:
+    if error.stage is Stage.TIMEOUT and error.replied:
         return Symptom.FROZEN
     return _BY_STAGE.get(error.reached, Symptom.HTTP)

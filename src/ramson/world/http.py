@@ -122,16 +122,25 @@ class NetError(RemoteError):
 
     `reached` is the stage in which it went wrong, and differs from `stage` only for a time-out: it never is
     TIMEOUT.  `received` counts the bytes that had come from the far end on this connection, TLS included, since it
-    was opened: 0 in stage TLS means that nothing answered our hello, and many in a time-out that the flow was frozen.
+    was opened: 0 in stage TLS means that nothing answered our hello.  `replied` counts those of this request's reply,
+    without TLS: with a time-out, some mean that the reply stopped on its way.
     """
 
     def __init__(
-        self, stage: Stage, message: str, *, remedy: str = "", reached: Stage | None = None, received: int = 0
+        self,
+        stage: Stage,
+        message: str,
+        *,
+        remedy: str = "",
+        reached: Stage | None = None,
+        received: int = 0,
+        replied: int = 0,
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.stage = stage
         self.reached = reached or (Stage.REPLY if stage is Stage.TIMEOUT else stage)
         self.received = received
+        self.replied = replied
 
 
 class AddressRefused(NetError):

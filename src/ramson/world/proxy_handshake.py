@@ -50,12 +50,6 @@ def handshake(proxy: ProxyAddress, target: Endpoint) -> Handshake:
     return _socks5(proxy, target) if proxy.kind is ProxyKind.SOCKS5 else _connect(proxy, target)
 
 
-def only_greeting() -> Handshake:
-    """Find out whether something speaks SOCKS5 without a password, and ask nothing of it.  Raises NetError."""
-    if (yield Ask(bytes([5, 1, _NO_AUTH]), 2)) != bytes([5, _NO_AUTH]):
-        raise NetError(Stage.PROXY, "no SOCKS5 proxy answers here")
-
-
 def _socks5(proxy: ProxyAddress, target: Endpoint) -> Handshake:
     address = _socks_address(target)
     methods = bytes([_PASSWORD] if proxy.user else [_NO_AUTH])

@@ -41,6 +41,10 @@ class _Trip:
     def received(self) -> int:
         return self._connection.received if self._connection is not None else 0
 
+    @property
+    def replied(self) -> int:
+        return self._connection.replied if self._connection is not None and self.reached is Stage.REPLY else 0
+
     def at(self, stage: Stage) -> None:
         self.reached = stage
 
@@ -93,7 +97,9 @@ class HttpClient:
                         raise NetError(Stage.REPLY, text, received=connection.received) from None
         except TimeoutError:
             text = f"no reply within {timeout:g} s"
-            raise NetError(Stage.TIMEOUT, text, reached=trip.reached, received=trip.received) from None
+            raise NetError(
+                Stage.TIMEOUT, text, reached=trip.reached, received=trip.received, replied=trip.replied
+            ) from None
         self._keep(server, connection)
         return reply
 

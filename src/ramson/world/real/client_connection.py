@@ -31,8 +31,8 @@ class ClientConnection(asyncio.BufferedProtocol):
     """The protocol object of one outgoing connection to `address` (an IP address).
 
     Methods without a docstring are called by the event loop (asyncio.BufferedProtocol) or by the parser
-    (httptools).  `received` counts the bytes that came, TLS included.  `buffer` is
-    shared with other connections: what was read is parsed at once.
+    (httptools).  `received` counts the bytes that came, TLS included, `replied` those of the present reply,
+    without.  `buffer` is shared with other connections: what was read is parsed at once.
     """
 
     __slots__ = (
@@ -54,6 +54,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "alive",
         "idle_since",
         "received",
+        "replied",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str, buffer: memoryview) -> None:
@@ -61,7 +62,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._buffer = buffer
         self.alive = False
         self.idle_since = 0.0
-        self.received = 0
+        self.received = self.replied = 0
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._gone: asyncio.Future[None] = loop.create_future()
         self._reply: asyncio.Future[HttpResponse] | None = None
@@ -78,6 +79,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             raise Died
         self._headers_only = headers_only
         self._max_reply = max_reply
+        self.replied = 0
         self._received = self._head_done = self._framed = False
         self._head_size = self._size = 0
         self._body = bytearray()
@@ -133,6 +135,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.abort()
             return
         self._received = True
+        self.replied += size
         if not self._head_done:
             self._head_size += size
         try:
@@ -218,7 +221,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _fail(self, text: str) -> None:
         self.alive = False
         if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(NetError(Stage.REPLY, text, received=self.received))
+            self._reply.set_exception(NetError(Stage.REPLY, text, received=self.received, replied=self.replied))
 
     def _ended(self) -> None:
         self.alive = False

@@ -133,13 +133,14 @@ class _Exchange:
     `reply` is the caller's end, `answered` the listener's.
     """
 
-    def __init__(self, caller: Incarnation, connection: Connection, request: HttpRequest) -> None:
+    def __init__(self, caller: Incarnation, connection: Connection, request: HttpRequest, trip: Trip) -> None:
         self.fabric = caller.fabric
         self.request = request
         self.reply: asyncio.Future[HttpResponse] = self.fabric.loop.create_future()
         self.answered: asyncio.Future[None] = self.fabric.loop.create_future()
         self._caller = caller
         self._connection = connection
+        self._trip = trip
         self._listener = connection.listener
         self._here = caller.host.address
         self._there = connection.listener.life.host.address
@@ -183,7 +184,10 @@ class _Exchange:
         if self._connection.parted(self.fabric):
             self.fabric.fault("parted", self._there, self._here, *content)
             return
-        if not self._passes(received=HEAD_BYTES + len(response.body)):
+        before = self._connection.flow.received
+        passed = self._passes(received=HEAD_BYTES + len(response.body))
+        self._trip.replied = self._connection.flow.received - before
+        if not passed:
             return
         self.fabric.note("reply", self._there, self._here, *content)
         if not self.reply.done():
@@ -239,7 +243,7 @@ class SimulatedNet:
             self._fabric.fault("timeout", self._life.host.address, self._fabric.names.get(endpoint.host, endpoint.host))
             received = trip.flow.received if trip.flow else 0
             text = f"no reply within {timeout:g} s"
-            raise NetError(Stage.TIMEOUT, text, reached=trip.reached, received=received) from None
+            raise NetError(Stage.TIMEOUT, text, reached=trip.reached, received=received, replied=trip.replied) from None
 
     async def listen(
         self, endpoint: Endpoint, handler: HttpHandler, *, certificate: Certificate | None, limits: HttpLimits
@@ -311,7 +315,7 @@ class SimulatedNet:
         _prove(listener, tls)
         headers = {"host": str(endpoint), "content-length": str(len(request.body))} | _lower(request.headers)
         sent = HttpRequest(request.method, request.target, headers, request.body, connection.stops[-2])
-        exchange = _Exchange(self._life, connection, sent)
+        exchange = _Exchange(self._life, connection, sent, trip)
         exchange.send()
         response = await exchange.reply
         if len(response.body) > max_reply:

@@ -88,6 +88,7 @@ class Trip:
 
     reached: Stage = Stage.NAME
     flow: Flow | None = None
+    replied: int = 0
 
 
 @dataclass(frozen=True, slots=True)
