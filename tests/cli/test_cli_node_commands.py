@@ -5,6 +5,7 @@ import json
 import os
 import random
 import stat
+import subprocess
 import sys
 import threading
 
@@ -346,3 +347,22 @@ def test_without_a_terminal_a_passphrase_must_be_given(ramson, home):
     code, _, err = ramson("node", "keys", "export", "--dir", home / "node", "--out", home / "x")
     assert code == 1
     assert "RAMSON_PASSPHRASE" in err
+
+
+LOADED = """
+import sys
+from ramson.cli.app import app
+app(["node", "config"], standalone_mode=False)
+from ramson.world.real.omq import ZmqTransport
+print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+print(*sorted(name for name in sys.modules if name.startswith("ramson.")), file=sys.stderr)
+"""
+
+
+def test_the_process_of_a_node_holds_nothing_of_a_client():
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    packages, ours = (set(line.split()) for line in done.stderr.splitlines())
+    assert {"uvloop", "apsw", "zmq"} <= packages
+    assert not packages & {"google", "rich", "cryptography"}
+    assert "ramson.node.node" in ours
+    assert not [name for name in ours if name.startswith(("ramson.messenger", "ramson.network", "ramson.bot"))]

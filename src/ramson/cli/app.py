@@ -1,26 +1,23 @@
 """The root of the command line: which commands there are, and how a command ends.
 
-A command's module is imported when it is called, or listed: a node needs no messenger, and starts the faster.
-
 Exit codes: 0 done; 1 it did not work, and one line on standard error says why and what to do; 2 the command
 line itself was wrong; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
-from typer.core import TyperGroup
 
 from ramson._version import __version__
+from ramson.cli.lazy import LazyGroup
 from ramson.cli.terminal import report
 from ramson.cli.way_out import CountryOption, ProxyFileOption, ReachFileOption, RouteOption, Wishes, remember
 from ramson.errors import RamsonError
 
-# Name, module, and the function or group in it; listed in this order.
+# As `LazyGroup` has it.
 COMMANDS: Final = {
     "account": ("accounts", "account_app"),
     "send": ("messages", "send"),
@@ -45,22 +42,8 @@ COMMANDS: Final = {
 }
 
 
-class _Commands(TyperGroup):
-    """The commands of the table above."""
-
-    def list_commands(self, _context: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, _context: Any, name: str) -> Any:
-        if name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[name]
-        found = getattr(importlib.import_module(f"ramson.cli.{module}"), attribute)
-        if isinstance(found, typer.Typer):
-            return typer.main.get_group(found)
-        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(name)(found)
-        return typer.main.get_command(alone)
+class _Commands(LazyGroup):
+    table = COMMANDS
 
 
 app = typer.Typer(

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import typer
 
-from ramson.cli.operate_check import check
-from ramson.cli.operate_keys import keys_app
-from ramson.cli.operate_node import config, run_node
-from ramson.cli.operate_seed import run_seed
-from ramson.cli.operate_status import status
+from ramson.cli.lazy import LazyGroup
 
-node_app = typer.Typer(name="node", help="Run a service node and look after it.", no_args_is_help=True)
-seed_app = typer.Typer(name="seed", help="Run a seed, which tells clients who is in the network.", no_args_is_help=True)
+NODE_COMMANDS: Final = {
+    "run": ("operate_node", "run_node"),
+    "config": ("operate_node", "config"),
+    "check": ("operate_check", "check"),
+    "status": ("operate_status", "status"),
+    "keys": ("operate_keys", "keys_app"),
+}
+SEED_COMMANDS: Final = {"run": ("operate_seed", "run_seed")}
 
-node_app.command("run")(run_node)
-node_app.command("config")(config)
-node_app.command("check")(check)
-node_app.command("status")(status)
-node_app.add_typer(keys_app)
-seed_app.command("run")(run_seed)
+
+class _NodeCommands(LazyGroup):
+    table = NODE_COMMANDS
+
+
+class _SeedCommands(LazyGroup):
+    table = SEED_COMMANDS
+
+
+node_app = typer.Typer(
+    name="node", cls=_NodeCommands, help="Run a service node and look after it.", no_args_is_help=True
+)
+seed_app = typer.Typer(
+    name="seed",
+    cls=_SeedCommands,
+    help="Run a seed, which tells clients who is in the network.",
+    no_args_is_help=True,
+)

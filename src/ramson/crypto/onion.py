@@ -16,19 +16,12 @@ import hmac
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.ciphers.algorithms import AES256
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.padding import PKCS7
 from nacl import bindings, exceptions
 
 from ramson.crypto.keys import X25519KeyPair, require_size
 from ramson.errors import ParseError
 
 _TAG_SIZE = 16
-_BLOCK_BITS = 128
 
 
 class EncType(StrEnum):
@@ -80,11 +73,10 @@ class LayerCipher:
         require_size("this cipher's nonce", nonce, _NONCE_SIZE[self.enc_type])
         if self.enc_type is EncType.XCHACHA20:
             return nonce + bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, None, nonce, self._key)
-        if self.enc_type is EncType.AES_GCM:
-            return nonce + AESGCM(self._key).encrypt(nonce, plaintext, None)
-        padder = PKCS7(_BLOCK_BITS).padder()
-        encryptor = Cipher(AES256(self._key), CBC(nonce)).encryptor()
-        return nonce + encryptor.update(padder.update(plaintext) + padder.finalize()) + encryptor.finalize()
+        from ramson.crypto import onion_aes  # noqa: PLC0415 - it takes memory, and most nodes never need it
+
+        seal = onion_aes.seal_gcm if self.enc_type is EncType.AES_GCM else onion_aes.seal_cbc
+        return seal(self._key, nonce, plaintext)
 
     def decrypt(self, ciphertext: bytes) -> bytes:
         """Return the plaintext of nonce ‖ ciphertext.  Raises ParseError.
@@ -93,15 +85,16 @@ class LayerCipher:
         """
         if len(ciphertext) < _MIN_CIPHERTEXT[self.enc_type]:
             raise ParseError("the ciphertext is too short")
+        if self.enc_type is not EncType.XCHACHA20:
+            from ramson.crypto import onion_aes  # noqa: PLC0415 - as above
+
+            unseal = onion_aes.open_gcm if self.enc_type is EncType.AES_GCM else onion_aes.open_cbc
+            return unseal(self._key, ciphertext)
+        nonce, sealed = ciphertext[:24], ciphertext[24:]
         try:
-            if self.enc_type is EncType.XCHACHA20:
-                nonce, sealed = ciphertext[:24], ciphertext[24:]
-                return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, None, nonce, self._key)
-            if self.enc_type is EncType.AES_GCM:
-                return AESGCM(self._key).decrypt(ciphertext[:12], ciphertext[12:], None)
-        except (exceptions.CryptoError, InvalidTag):
+            return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, None, nonce, self._key)
+        except exceptions.CryptoError:
             raise ParseError("the ciphertext does not authenticate") from None
-        return _open_cbc(self._key, ciphertext)
 
     def decrypt_reply(self, ciphertext: bytes) -> bytes:
         """Return a reply's plaintext: as `decrypt`, but xchacha20 may be answered in aes-gcm.  Raises ParseError."""
@@ -133,13 +126,3 @@ def _layer(enc_type: EncType, shared: bytes, client: bytes, node: bytes) -> Laye
 
 def _layer_gcm(shared: bytes) -> LayerCipher:
     return LayerCipher(EncType.AES_GCM, shared, hmac.digest(b"LOKI", shared, "sha256"))
-
-
-def _open_cbc(key: bytes, ciphertext: bytes) -> bytes:
-    decryptor = Cipher(AES256(key), CBC(ciphertext[:16])).decryptor()
-    unpadder = PKCS7(_BLOCK_BITS).unpadder()
-    try:
-        padded = decryptor.update(ciphertext[16:]) + decryptor.finalize()
-        return unpadder.update(padded) + unpadder.finalize()
-    except ValueError:
-        raise ParseError("the ciphertext is not whole blocks with valid padding") from None
