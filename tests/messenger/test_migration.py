@@ -1,4 +1,4 @@
-"""An account file of the first version becomes one of today: whole or not at all, and nothing in it is lost."""
+"""An account file of every older version becomes one of today: whole or not at all, and nothing in it is lost."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from ramson.messenger import schema, vault
 from ramson.messenger.letters import Outgoing, Sealed
 from ramson.messenger.message import State
 from ramson.messenger.store import Store
-from ramson.messenger.vault import KeyCost
+from ramson.messenger.vault import KeyCost, NotAnAccountFile
 from ramson.protocol import content
 from ramson.protocol.content import TextMessage
 
@@ -21,9 +21,14 @@ PASSPHRASE = "correct horse"
 COUNT = 300
 
 
+@pytest.fixture(params=range(1, len(schema._MIGRATIONS)), ids="version {}".format)
+def version(request):
+    return request.param
+
+
 @pytest.fixture
-def old_file(tmp_path, alice, bob):
-    """A file of version 1 with a conversation, a request and an outbox."""
+def old_file(tmp_path, alice, bob, version):
+    """A file of an older version with a conversation, a request and an outbox."""
     path = tmp_path / "old.ramson"
     eve = b"\x05" + bytes(range(32))
 
@@ -49,6 +54,9 @@ def old_file(tmp_path, alice, bob):
         db.execute("INSERT INTO seen VALUES ('h', 1)")
         db.execute("INSERT INTO positions VALUES (?, 0, 'h')", (bytes(32),))
         db.execute("INSERT INTO meta VALUES ('last_sent_ms', 999999)")
+        for script in schema._MIGRATIONS[1:version]:
+            db.execute(script)
+        db.pragma("user_version", version)
 
     vault.create(path, PASSPHRASE, fill, entropy=random.Random(1), cost=KeyCost(1, 13))
     return path
@@ -105,8 +113,16 @@ Store.open(pathlib.Path(sys.argv[1]), sys.argv[2], entropy=random.SystemRandom()
 """
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_killed_at_any_moment_it_is_one_or_the_other(old_file, alice, bob, seed):
+def test_a_file_of_a_newer_version_is_left_alone(file):
+    connection = vault.open_file(file, PASSPHRASE, entropy=random.Random(0))
+    connection.pragma("user_version", len(schema._MIGRATIONS) + 1)
+    connection.close()
+    with pytest.raises(NotAnAccountFile, match="newer"):
+        Store.open(file, PASSPHRASE, entropy=random.Random(0))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_any_moment_it_is_one_or_the_other(old_file, alice, bob, seed, version):
     opener = subprocess.Popen([sys.executable, "-c", OPENER, str(old_file), PASSPHRASE], stdout=subprocess.PIPE)
     opener.stdout.readline()
     time.sleep(random.Random(seed).uniform(0, 0.03))
@@ -114,9 +130,9 @@ def test_killed_at_any_moment_it_is_one_or_the_other(old_file, alice, bob, seed)
     opener.wait()
     opener.stdout.close()
     connection = vault.open_file(old_file, PASSPHRASE, entropy=random.Random(0))
-    version = connection.pragma("user_version")
+    found = connection.pragma("user_version")
     connection.close()
-    assert version in {1, len(schema._MIGRATIONS)}
+    assert found in {version, len(schema._MIGRATIONS)}
     store = Store.open(old_file, PASSPHRASE, entropy=random.Random(0))
     check(store, bob, alice)
     store.close()
