@@ -1,10 +1,12 @@
-"""How the mailbox's writer gathers operations into transactions."""
+"""How the mailbox's writer gathers operations into transactions, and what SQLite does for them."""
 
 import asyncio
 
+import apsw
 import pytest
 
 from ramson.node.mailbox import Mailbox, NewMessage, writer
+from ramson.node.mailbox.schema import open_reader, open_writer
 
 ALICE = b"\x05" + b"a" * 32
 LONG = 2**50
@@ -80,3 +82,10 @@ async def test_closing_does_not_lose_who_waits_for_company(tmp_path, disk, clock
     await box.close()
     await waiting
     assert sizes == [2, 1]
+
+
+def test_statements_are_planned_once_and_not_for_each_value(tmp_path):
+    for opened in (open_writer, open_reader):
+        db = opened(tmp_path / "mail.db")
+        assert db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1) == 1
+        db.close()
