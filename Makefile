@@ -48,6 +48,11 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(READY)  ## pages and modules that are written from the source; tests fail when they are stale
+	$(BIN)/python tools/write_sync.py
+	$(BIN)/python tools/write_api.py > docs/api.md
+	$(BIN)/python -m ramson.cli.reference > docs/cli.md
+
 cover: $(READY)  ## line and branch coverage of the quick tests
 	$(BIN)/python -m pytest -n $(JOBS) -m "not e2e and not sim" --cov --cov-report=term
 

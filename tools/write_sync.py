@@ -105,9 +105,16 @@ class Page:
             "\n".join(sorted(self._imports)),
             f"\n__all__ = {names!r}\n",
             *body,
-            *(f"{name}: TypeAlias = {text}\n" for (_, name), text in self._aliases.items()),
+            *(self._alias(home, name, text) for (home, name), text in self._aliases.items()),
         ]
         return "\n".join(lines)
+
+    @staticmethod
+    def _alias(home: str, name: str, text: str) -> str:
+        body = tree_of(sys.modules[home]).body
+        place = next(i for i, node in enumerate(body) if name in map(ast.unparse, _targets(node)))
+        said = ast.unparse(body[place + 1]).strip("'\"")
+        return f'{name}: TypeAlias = {text}\n"""{said}"""\n'
 
     def _class(self, cls: type, node: ast.ClassDef) -> str:
         original = f"Async{cls.__name__}"
@@ -283,10 +290,13 @@ def origin(module: ModuleType, name: str) -> tuple[ModuleType, str | None]:
     return module, None
 
 
+def _targets(node: ast.stmt) -> list[ast.expr]:
+    return [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+
+
 def _assigned(module: ModuleType, name: str) -> ast.expr:
     for node in tree_of(module).body:
-        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value and name in map(ast.unparse, targets):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value and name in map(ast.unparse, _targets(node)):
             return node.value
     raise TypeError(f"{name} is not an alias in {module.__name__}")
 

@@ -178,6 +178,7 @@ Event: TypeAlias = (
     | ProfileChanged
     | TimerChanged
 )
+"""Any of the events."""
 
 
 class EventStream:

@@ -180,8 +180,8 @@ class FileAnswers(Protocol):
         ...
 
 
-# What `send` takes as an attachment: a path, a file with more to say of it, or one that is on a server already.
 Attachable = str | os.PathLike[str] | FileToSend | Attachment | content.Attachment
+"""What `send` takes as an attachment: a path, a file with more to say of it, or one that is on a server already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ MAINNET = NetworkProfile(
     file_server=OFFICIAL,
     signers=ListAuthority("mainnet"),  # nobody yet: docs/node-lists.md says what that means
 )
+"""The public network."""
 TESTNET = NetworkProfile(
     name="testnet",
     seeds=tuple(SeedUrl.of(seed) for seed in public_seeds.TESTNET),
@@ -141,3 +142,4 @@ TESTNET = NetworkProfile(
     signers=ListAuthority("testnet"),
     file_server=OFFICIAL,  # spec gap: no other is known, and the test network's nodes reach it as well
 )
+"""The public network for tests, with accounts and nodes of its own."""

@@ -545,6 +545,7 @@ class Client(Opened):
 
 
 Attachable: TypeAlias = str | os.PathLike[str] | FileToSend | Attachment | content.Attachment
+"""What `send` takes as an attachment: a path, a file with more to say of it, or one that is on a server already."""
 
 Event: TypeAlias = (
     MessageReceived
@@ -565,3 +566,4 @@ Event: TypeAlias = (
     | ProfileChanged
     | TimerChanged
 )
+"""Any of the events."""
