@@ -10,7 +10,9 @@ import pytest
 
 from ramson.crypto.account import AccountKeys
 from ramson.devnet import Devnet, DevnetError
+from ramson.devnet.devnet import FILES
 from ramson.devnet.residents import Resident
+from ramson.messenger.files import Files
 from ramson.network import MemoryCache, Network, NetworkProfile
 from ramson.node.process import figures
 from ramson.world import real
@@ -36,6 +38,23 @@ async def test_messages_are_stored_and_nodes_end_and_return(tmp_path):
         await devnet.restart(victim)
         assert devnet.running(victim)
     assert not devnet.running("n1")
+    await world.net.close()
+
+
+async def test_a_file_server_lives_there_too(tmp_path):
+    world = real.world()
+    async with Devnet(world, tmp_path, nodes=4, swarms=1, in_process=True, file_server=True) as devnet:
+        assert devnet.pid(FILES) == os.getpid()
+        profile = NetworkProfile.from_file(devnet.network)
+        async with (
+            Network(world, profile, MemoryCache()) as network,
+            Files(network, world, profile.file_server) as files,
+            asyncio.timeout(60),
+        ):
+            attachment = await files.attach(b"content")
+            await devnet.kill(FILES)
+            await devnet.restart(FILES)
+            assert await files.load(attachment) == b"content"
     await world.net.close()
 
 
