@@ -86,7 +86,7 @@ MEMORIES = {
     "none": None,
     "provisional": Known(HONEST, Standing.PROVISIONAL, "seed", TIME),
     "agreed": Known(HONEST, Standing.AGREED, "seed1+seed2", TIME),
-    "signed": Known(HONEST, Standing.SIGNED, "mirror", TIME),
+    "signed": Known(HONEST, Standing.SIGNED, "mirror", TIME - DAY_MS),
     "signed, of a smaller network": Known(HONEST[:45], Standing.SIGNED, "mirror", TIME - 60 * DAY_MS),
 }
 
@@ -181,10 +181,24 @@ def test_of_several_signed_lists_the_newest_counts_and_the_whole_before_the_part
 
 
 def test_a_signed_list_older_than_what_is_known_is_never_taken():
-    replay = found("mirror", OWN, time_ms=TIME - 1)
+    replay = found("mirror", OWN, time_ms=TIME - DAY_MS - 1)
     verdict = judge([replay], MEMORIES["signed"], AUTHORITY, NOW)
     assert verdict.nodes == ()
     assert verdict.refused == (("mirror", Why.OLDER),)
+
+
+def test_the_list_that_is_known_is_nothing_new_and_lets_a_seed_that_resembles_it_help_out():
+    """Its nodes were tried; if they did not answer, those that a seed names besides may."""
+    same = found("file", time_ms=MEMORIES["signed"].time_ms)
+    assert judge([same], MEMORIES["signed"], AUTHORITY, NOW).refused == (("file", Why.OLDER),)
+    changed = nodes(range(5, 70))
+    verdict = judge([same, FoundList("seed", changed)], MEMORIES["signed"], AUTHORITY, NOW)
+    assert (verdict.nodes, verdict.anchor) == (changed, MEMORIES["signed"])
+
+
+def test_the_whole_list_made_together_with_a_part_is_more_than_the_part():
+    part = Known(HONEST[:30], Standing.SIGNED, "message", TIME)
+    assert judge([found("mirror")], part, AUTHORITY, NOW).nodes == HONEST
 
 
 def test_what_was_learned_under_a_clock_far_ahead_does_not_shut_out_lists_for_ever():
@@ -298,6 +312,16 @@ def test_an_unsigned_starter_list_of_a_friend_checks_a_seed_and_does_not_replace
     assert verdict.anchor.standing is Standing.PROVISIONAL
     assert not judge([friend, FoundList("seed", OWN)], None, AUTHORITY, NOW).nodes
     assert judge([friend], None, AUTHORITY, NOW).nodes == HONEST[:30]
+
+
+def test_an_old_unsigned_list_may_confirm_a_seed_but_does_not_shut_it_out():
+    """Half of its nodes left in the meantime, and nobody lies."""
+    old = found("friend", HONEST[:30] + DEPARTED, signers=0, time_ms=STALE)
+    verdict = judge([old, FoundList("seed", HONEST)], None, AUTHORITY, NOW)
+    assert (verdict.nodes, verdict.anchor.standing) == (HONEST, Standing.PROVISIONAL)
+    old = found("friend", HONEST[:50], signers=0, time_ms=STALE)
+    assert judge([old, FoundList("seed", HONEST)], None, AUTHORITY, NOW).anchor.standing is Standing.AGREED
+    assert judge([old], None, AUTHORITY, NOW).nodes == HONEST[:50]
 
 
 def test_without_signers_no_list_is_more_than_provisional():

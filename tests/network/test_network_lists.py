@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -155,6 +156,16 @@ def test_what_was_signed_is_remembered_for_the_next_run(fake):
     assert len(snapshot.nodes) == 30
 
 
+def test_if_the_nodes_of_a_signed_list_are_dead_seeds_and_channels_are_asked_for_others(fake):
+    """The list on the device cannot help a second time; a newer one from a mirror can."""
+    living = [each.record for each in fake.nodes]
+    dead = [replace(node, ip=f"10.77.{i}.1") for i, node in enumerate(living)]
+    channels = Channel(written(fake, dead, days_old=5), "file", local=True), Channel(written(fake, living))
+    kill_seeds(fake)
+    fake.run(green, profile=with_channels(fake, *channels))
+    assert [event.voice for event in fake.of_kind(ListAdopted)] == ["file", "mirror"]
+
+
 # ---- lying seeds
 
 
@@ -201,6 +212,24 @@ def test_a_lying_seed_is_held_against_a_mirror(fake):
     assert plain.light is Light.RED
     assert signed.light is Light.GREEN
     assert honest(fake, signed)
+
+
+def test_when_known_nodes_are_all_blocked_and_seeds_say_something_else_it_is_told(fake):
+    records = tuple(each.record for each in fake.nodes)
+    snapshot = Snapshot(records, (), fake.now_ms(), Standing.SIGNED, "somebody", fake.now_ms())
+    fake.cache.data = encode(snapshot, fake.profile.fingerprint)
+    lie(fake, *SEEDS)
+    fake.sim.partition([[each.record.ip for each in fake.nodes]])
+
+    async def main():
+        async with fake.client() as network:
+            await asyncio.sleep(600)
+            return network.status, network.nodes
+
+    status, in_use = fake.sim.run(main())
+    assert status.light is Light.RED
+    assert "contradict" in status.reason
+    assert {node.ed25519 for node in in_use} <= set(fake.by_key)
 
 
 @pytest.mark.parametrize("standing", [Standing.SIGNED, Standing.AGREED])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from ramson.network.directory import Directory
 from ramson.network.entry import Entry
-from ramson.network.errors import NetworkError, NoPath
+from ramson.network.errors import ListsContradict, NetworkError, NoPath
 from ramson.network.routing import Routing
 from ramson.network.trace import GuardTested, Trace
 from ramson.protocol.nodes import NodeRecord
@@ -98,6 +98,8 @@ class PathBuilder:
             self._routing.remember_guards(())
         if self._routing.missing:
             self._doubtful = True
+            if self._directory.contradicted and not self._routing.paths:
+                raise ListsContradict
             raise NoPath(
                 "Only one path can be built: too few of the network's nodes answer"
                 if self._routing.paths

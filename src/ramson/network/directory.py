@@ -78,6 +78,7 @@ class Directory:
         self._trace = trace
         self._now = now
         self.known: Known | None = None
+        self.contradicted = False  # at the last try, lists that were found contradicted what is known or each other
 
     def remember(self, known: Known) -> None:
         """Start with what was known in the last run."""
@@ -102,7 +103,7 @@ class Directory:
 
     async def _find(self, attempts: int) -> None:
         whys: list[str] = []
-        contradiction = False
+        self.contradicted = False
         for attempt in range(attempts if self._profile.seeds or self._profile.lists else 0):
             if attempt:
                 await asyncio.sleep(SEED_FIRST_PAUSE * 2 ** (attempt - 1))
@@ -111,8 +112,8 @@ class Directory:
             if verdict.anchor is not None:
                 self._adopt(verdict, verdict.anchor, source)
                 return
-            contradiction = verdict.contradiction
-        if contradiction:
+            self.contradicted = verdict.contradiction
+        if self.contradicted:
             raise ListsContradict
         if not self._profile.bundled:
             why = Counter(whys).most_common(1)[0][0] if whys else "this network has none"

@@ -28,7 +28,8 @@ class ListsContradict(NetworkError):
     def __init__(self) -> None:
         super().__init__(
             "The lists of nodes that can be had contradict each other or what is known: at least one is wrong or a lie",
-            remedy="Take a newer list from somebody you trust (ramson nodes import).",
+            remedy="Take a newer list from somebody you trust (ramson nodes import), or forget the one you took"
+            " (ramson nodes forget).",
         )
 
 

@@ -6,7 +6,7 @@ source is believed beyond what it can prove.  Spec: REACH *Finding nodes without
 Theory of operation.  A *voice* is one source of a list (a seed, a mirror, a file from a friend).  Its list may be
 
 - *signed*: enough of the known signers signed it.  It does not matter whose voice brings it.  The newest counts; one
-  older than what was accepted before is never taken.  It is adopted at once.
+  no newer than what was accepted before is never taken.  It is adopted at once.
 - *plain*: anything else, with too few signatures or none.
 
 An *anchor* is a list that was once vouched for: signed, agreed upon by several voices (unless the network is tiny), or
@@ -21,6 +21,7 @@ Without an anchor the plain lists are compared with each other; what one voice s
     several voices    the nodes that more than half of them list, if these are two        agreed
                       thirds of what the middle one lists; otherwise nothing              (contradiction)
 
+A plain list past its soft expiry can confirm others, but is put aside when it contradicts them: its age may be why.
 A list that calls itself a part (a starter list) is not compared for length: two thirds of it have to be in the whole
 list, or it contradicts.  Parts alone are treated as whole lists are.
 
@@ -60,7 +61,7 @@ class Why(StrEnum):
     FUTURE = "it is from the future: the list or this device's clock is wrong"
     EXPIRED = "it is too old to be used"
     SHORT = "it names too few nodes to build a path from"
-    OLDER = "it is older than what is known already"
+    OLDER = "it is no newer than what is known already"
     UNLIKE = "it is not signed, and differs too much from what is known"
     CONTRADICTED = "it is not signed, and the sources contradict each other"
 
@@ -170,7 +171,13 @@ def judge(
     heard = {each.voice for each in plain}
     if plain and known is not None and known.voice not in heard and now_ms < known.time_ms + SOFT_MS:
         plain.append(FoundList(known.voice, known.nodes))
-    return _compared(plain, refused, now_ms)
+    verdict = _compared(plain, refused, now_ms)
+    fresh = [each for each in plain if not _stale(each, now_ms)]
+    if verdict.anchor is None and 0 < len(fresh) < len(plain):
+        # An old list may differ for its age alone: it can confirm what others say, but not contradict it.
+        aged = [(each.voice, Why.CONTRADICTED) for each in plain if each not in fresh]
+        return _compared(fresh, [*refused, *aged], now_ms)
+    return verdict
 
 
 def _unfit(found: FoundList, authority: ListAuthority, now_ms: int, min_nodes: int) -> Why | None:
@@ -190,8 +197,11 @@ def _older(found: FoundList, known: Known | None, now_ms: int) -> Why | None:
     if found.signed is None or known is None or not known.anchor or known.time_ms > now_ms + MAX_SKEW_MS:
         return None  # what is known as of a later time was learned under a wrong clock
     said = found.signed.statement
-    matters = known.standing is Standing.SIGNED or now_ms >= said.soft_expiry_ms
-    return Why.OLDER if matters and said.time_ms < known.time_ms else None
+    if known.standing is not Standing.SIGNED and now_ms < said.soft_expiry_ms:
+        return None
+    # The very list that is known is refused too: if that is wanted again, its nodes do not answer, and others may.
+    more = (said.time_ms, len(said.nodes)) > (known.time_ms, len(known.nodes))
+    return None if more else Why.OLDER
 
 
 def _rank(found: FoundList) -> tuple[int, bool, bytes]:
@@ -214,7 +224,12 @@ def _beside_anchor(plain: Iterable[FoundList], anchor: Known, refused: list[tupl
     return best[1].nodes if best else ()
 
 
-def _compared(plain: Sequence[FoundList], refused: list[tuple[str, Why]], now_ms: int) -> Verdict:
+def _stale(found: FoundList, now_ms: int) -> bool:
+    return found.signed is not None and now_ms >= found.signed.statement.soft_expiry_ms
+
+
+def _compared(plain: Sequence[FoundList], before: Sequence[tuple[str, Why]], now_ms: int) -> Verdict:
+    refused = list(before)
     whole = [each for each in plain if not each.part]
     voices, parts = (whole, [each for each in plain if each.part]) if whole else (list(plain), [])
     if not voices:
