@@ -9,7 +9,18 @@ import stat
 import apsw
 import pytest
 
-from ramson.node.mailbox import ExpireMode, Mailbox, MailboxError, MailboxFull, NewMessage, Stored, message_cost
+from ramson.node.mailbox import (
+    ExpireMode,
+    Key,
+    Mailbox,
+    MailboxError,
+    MailboxFull,
+    NewMessage,
+    Offer,
+    Stored,
+    message_cost,
+)
+from ramson.node.mailbox.lattice import fresh
 
 ALICE, BOB = b"\x05" + b"a" * 32, b"\x05" + b"b" * 32
 OUTBOX = -21
@@ -368,6 +379,21 @@ async def test_ghosts_make_room_after_that(tmp_path, disk, clock):
     await fill(box, "new", size=20_000, expiry=LIVING)
     assert 0 < len(box.swarm.held(ALICE, ALICE, None, 9999)) - 1 < ghosts
     assert hashes(box) == ["new"]
+    await box.close()
+
+
+async def test_ghosts_make_no_room_for_what_other_members_bring(tmp_path, disk, clock):
+    box = Mailbox(tmp_path / "m.db", disk, clock)
+    group = [message(f"{i}", expiry=LIVING) for i in range(300)]
+    await asyncio.gather(*(box.store(one) for one in group))
+    await box.delete_all(ALICE, None, proof=b"p")
+    box._writer._max_bytes = box.stats().used_bytes
+    brought = Offer(Key(ALICE, 0, named("new")[0]), fresh(LIVING), 1, data=b"x" * 20_000)
+    with pytest.raises(MailboxFull):
+        await box.swarm.merge([brought])
+    with pytest.raises(MailboxFull):
+        await box.store_many([message("handed over", size=20_000, expiry=LIVING)])
+    assert len(box.swarm.held(ALICE, ALICE, None, 9999)) == 300
     await box.close()
 
 

@@ -107,7 +107,7 @@ class Mailbox:
             work = partial(
                 statements.store_alone, digests=self._digests, message=message, now=self._clock.now(), proof=proof
             )
-        return await self._writer.submit(work, adds=adds)
+        return await self._writer.submit(work, adds=adds, displaces=True)
 
     async def store_many(self, messages: Sequence[NewMessage]) -> int:
         """Keep those messages of which nothing is known, in one transaction, and return how many that were.
@@ -339,11 +339,17 @@ class Mailbox:
                 return total
             await asyncio.sleep(0)
 
-    def _make_room(self, db: apsw.Connection) -> bool:
-        """Let a few of those go that keep a new message out, in its transaction; False when nobody may go."""
+    def _make_room(self, db: apsw.Connection, ghosts: bool) -> bool:  # noqa: FBT001 - a MakeRoom
+        """Let a few of those go that keep a new message out, in its transaction; False when nobody may go.
+
+        Ghosts go for clients' messages, and not for what other members bring: they would fetch ghosts from one another
+        again and again.
+        """
         swept = statements.sweep(db, self._digests, self._clock.now(), ROOM_BATCH)
         self._made_room += swept
-        return bool(swept or statements.sweep_ghosts(db, self._digests, _END_OF_TIME, ROOM_BATCH))
+        if swept:
+            return True
+        return ghosts and bool(statements.sweep_ghosts(db, self._digests, _END_OF_TIME, ROOM_BATCH))
 
     def stats(self) -> MailboxStats:
         """Count what is kept.  It reads an index through: some tens of milliseconds for millions of messages."""

@@ -40,7 +40,8 @@ T = TypeVar("T")
 # Told of each transaction: how many operations it had, and how many seconds it took.
 OnCommit = Callable[[int, float], None]
 # Deletes a little of what may go, in the transaction that needs the room; False when there is nothing left of it.
-MakeRoom = Callable[[apsw.Connection], bool]
+# It is told whether ghosts may go too.
+MakeRoom = Callable[[apsw.Connection, bool], bool]
 
 MAX_GROUP: Final = 256  # operations in one transaction
 COMPANY: Final = 6  # operations that are enough for one transaction
@@ -60,6 +61,7 @@ class _Operation:
     work: Callable[[apsw.Connection], Any]
     adds: int
     heavy: bool
+    displaces: bool
     done: asyncio.Future[Any]
 
 
@@ -74,7 +76,7 @@ def uncounted(_operations: int, _seconds: float) -> None:
     """Let a transaction pass without a note."""
 
 
-def _keep_all(_db: apsw.Connection) -> bool:
+def _keep_all(_db: apsw.Connection, _ghosts: bool) -> bool:  # noqa: FBT001 - a MakeRoom
     return False
 
 
@@ -106,18 +108,20 @@ class Writer:
         self._crowded_until = 0.0  # until then others are likely to come
         self._refusal = ""  # why nothing more is taken
 
-    def submit(self, work: Callable[[apsw.Connection], T], *, adds: int = 0, heavy: bool = False) -> asyncio.Future[T]:
+    def submit(
+        self, work: Callable[[apsw.Connection], T], *, adds: int = 0, heavy: bool = False, displaces: bool = False
+    ) -> asyncio.Future[T]:
         """Queue `work` and return the future of its result, which comes when it is on the disk.
 
         `adds` is the number of bytes it may add to the database: with it the size limit is kept
-        (MailboxFull).  The future raises MailboxError.
+        (MailboxFull); `displaces` lets ghosts give way to it.  The future raises MailboxError.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         if self._refusal:
             done.set_exception(MailboxError(self._refusal))
             return done
-        self._waiting.append(_Operation(work, adds, heavy, done))
+        self._waiting.append(_Operation(work, adds, heavy, displaces, done))
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._drain(), name="mailbox writer")
         return done
@@ -215,7 +219,7 @@ class Writer:
         """Begin a transaction and do the operations in it; one that does not fit gets MailboxFull instead."""
         self._db.execute("BEGIN IMMEDIATE")
         wanted = sum(operation.adds for operation in group if operation.adds <= self._max_bytes)
-        room = self._room(wanted) if wanted else 0
+        room = self._room(wanted, ghosts=any(operation.displaces for operation in group)) if wanted else 0
         outcomes: list[Any] = []
         for operation in group:
             if operation.adds > room:
@@ -229,11 +233,11 @@ class Writer:
             log.info("the mailbox has room again")
         return outcomes
 
-    def _room(self, wanted: int) -> int:
+    def _room(self, wanted: int, *, ghosts: bool) -> int:
         """Return how many bytes may be added, having made room for `wanted` as far as that goes."""
         room = self._max_bytes - self.used_bytes()
         for _ in range(ROOM_TRIES):
-            if room >= wanted or not self._make_room(self._db):
+            if room >= wanted or not self._make_room(self._db, ghosts):
                 break
             room = self._max_bytes - self.used_bytes()
         return room
