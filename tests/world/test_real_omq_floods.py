@@ -271,6 +271,24 @@ async def test_a_node_whose_name_is_stolen_has_it_back_at_once(monkeypatch, capl
     assert "another node's name" in caplog.text
 
 
+async def test_who_had_a_name_before_its_owner_came_loses_it(monkeypatch):
+    key = X25519KeyPair.from_secret(os.urandom(32))
+    name = b"L" + key.public
+    async with serving(monkeypatch) as served:
+        with Client(served.port, "127.0.0.3", routing_id=name) as early:
+            assert await early.is_served()
+            assert await early.event() is zmq.EVENT_HANDSHAKE_SUCCEEDED
+            early.socket.reconnect_ivl = -1
+            with Client(served.port, "127.0.0.2", key=key, routing_id=name) as node:
+                assert await node.is_served()
+            await served.connections(1)
+            with Client(served.port, "127.0.0.3", key=early.key, routing_id=name) as again:
+                again.socket.reconnect_ivl = -1
+                assert not await again.is_served(1)
+                assert await again.event() is zmq.EVENT_HANDSHAKE_SUCCEEDED
+                assert await again.event() is zmq.EVENT_DISCONNECTED
+
+
 async def test_a_node_that_was_cut_off_in_silence_notices_within_seconds(monkeypatch):
     key = X25519KeyPair.from_secret(os.urandom(32))
     name = b"L" + key.public

@@ -223,9 +223,11 @@ class ZmqTransport:
             self._origins.clear()
             self._named.clear()
         raw = bytes.fromhex(key)
-        if routing_id == b"L" + raw:
+        if routing_id == b"L" + raw and routing_id not in self._named:
             self._named.add(routing_id)
-        elif routing_id in self._named:
+            for other in [other for other in self._origins if other[0] == routing_id]:
+                del self._origins[other]  # whoever had the name before its owner came
+        elif routing_id in self._named and routing_id != b"L" + raw:
             return None
         origin = self._origins[sender] = Origin(raw, Route(routing_id, None), address)
         return origin

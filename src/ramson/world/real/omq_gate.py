@@ -17,8 +17,8 @@ connection counts:
 * what has come on one since its last whole message is bounded, on each and on all together.  It is looked at
   once a second, so a little more may come at the speed of the network.
 
-A connection whose bytes libzmq leaves with the kernel was cut off, because another one took its routing id over
-(`ROUTER_HANDOVER`).  It is shut down, so that its owner notices at once and connects again.
+A connection whose bytes libzmq leaves with the kernel from one look to the next was cut off, because another one took
+its routing id over (`ROUTER_HANDOVER`).  It is shut down, so that its owner notices at once and connects again.
 
 libzmq's threads close descriptors when they like, and the system gives the numbers to others.  Therefore nothing is
 ever done to a number: it is duplicated, and the duplicate must have the two addresses that were seen on acceptance.
@@ -81,7 +81,8 @@ class Incoming:
     routing_id: bytes = b""
     spoke: bool = False  # since the last look
     finished: int = 0  # bytes that had come when it last spoke, as far as a look found out
-    stuck: bool = False  # at the last look the kernel had bytes that nobody took
+    waiting: int = 0  # bytes that the kernel had at the last look
+    taken: int = 0  # bytes that libzmq had taken by then
 
 
 class Gate:
@@ -184,17 +185,18 @@ class Gate:
             except OSError:
                 self._forget(one)
                 continue
-            if one.spoke or received is None:
-                one.finished = received or 0
-            elif received - one.finished > self._limits.unfinished:
+            if received is None:
+                continue
+            taken = received - waiting
+            is_left = waiting > 0 and one.waiting > 0 and taken == one.taken
+            if one.spoke:
+                one.finished = received
+            elif is_left or received - one.finished > self._limits.unfinished:
                 self._drop(one)
                 continue
             else:
                 unfinished.append((received - one.finished, one))
-            if waiting and one.stuck and not one.spoke:
-                self._drop(one)
-            one.stuck = waiting > 0
-            one.spoke = False
+            one.waiting, one.taken, one.spoke = waiting, taken, False
         total = sum(size for size, _ in unfinished)
         for size, one in sorted(unfinished, key=lambda pair: -pair[0]):
             if total <= self._limits.unfinished_in_all:
