@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +77,9 @@ def run_bridge(
     network: Annotated[
         str, typer.Option("--network", metavar="mainnet|testnet|FILE", help="The network to lead to.")
     ] = "",
+    obfs4: Annotated[
+        str, typer.Option("--obfs4", metavar="HOST:PORT", help="Let obfs4proxy listen there and lead to the bridge.")
+    ] = "",
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Lead to nodes at private addresses as well, as in a devnet.")
     ] = False,
@@ -100,6 +103,7 @@ def run_bridge(
         node_list=node_list,
         metrics=metrics,
         network=network,
+        obfs4=obfs4,
         allow_private=allow_private,
     )
     serve(lambda: BridgeService(real.world(), settings), level=log_level, stop_with_input=stop_with_input)
@@ -135,6 +139,12 @@ def show_link(
     network: Annotated[
         str, typer.Option("--network", metavar="mainnet|testnet|FILE", help="The network it leads to.")
     ] = "",
+    obfs4: Annotated[
+        str,
+        typer.Option(
+            "--obfs4", metavar="HOST:PORT", help="Print what reach.toml needs to come by obfs4 to this address."
+        ),
+    ] = "",
     qr: Annotated[bool, typer.Option("--qr", help="Draw a QR code as well.")] = False,
     image: Annotated[
         Path | None, typer.Option("--image", dir_okay=False, help="Write a QR code to this .png or .svg.")
@@ -144,14 +154,20 @@ def show_link(
     from ramson.cli import bridge_links  # noqa: PLC0415 - for this command only
     from ramson.protocol.bridge import link  # noqa: PLC0415 - as above
     from ramson.servers.bridge import keys  # noqa: PLC0415 - as above
+    from ramson.servers.bridge.transport import LINE_FILE  # noqa: PLC0415 - as above
 
     settings = _settings(config_file, directory=directory, site=site, network=network)
+    if obfs4 and not settings.certificate:  # what is behind the transport speaks plain HTTP
+        settings = replace(settings, site=f"http://{settings.listen}/")
     if not settings.site:
         raise LocalError("no site", remedy="Set `site`, or give --site https://…/.")
     key = keys.find(keys.required(settings.directory), label)
     profile = resolve_network(settings.network)
     pin = None if certificate is None else _pin(certificate)
     made = link.make(settings.site, key.secret, profile.name, pin=pin, front=front)
+    if obfs4:
+        result(bridge_links.transport_table(settings.directory / LINE_FILE, obfs4, made))
+        return
     if image is not None:
         bridge_links.write_qr(made, image)
     if qr:

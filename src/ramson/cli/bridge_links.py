@@ -57,6 +57,18 @@ def show_qr(link: BridgeLink) -> None:
     segno.make(link.uri, micro=False, error="l").terminal(out=sys.stdout, compact=True)
 
 
+def transport_table(line: Path, address: str, link: BridgeLink) -> str:
+    """Return the lines for a friend's reach.toml: the transport's, with its address from outside, and the link.
+
+    Raises LocalError.
+    """
+    try:
+        method, _, *arguments = line.read_text().split()
+    except (OSError, ValueError):
+        raise LocalError("there is no obfs4 door", remedy="Run the bridge with --obfs4 first.") from None
+    return f'[[transports]]\nline = "{" ".join([method, address, *arguments])}"\nbridge = "{link.uri}"'
+
+
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:

@@ -61,7 +61,8 @@ class BridgeConfig:
     bridge, for links.  `cover` is a directory of static files, None for the plain page.  With `certificate` and
     `private_key` (PEM files) it speaks HTTPS itself, else it has to listen at loopback behind a web server.
     `forwarded_hops` is how many proxies of one's own put addresses to X-Forwarded-For, `node_list` a file with the
-    signed list of nodes, `metrics` where numbers can be read on this machine.
+    signed list of nodes, `metrics` where numbers can be read on this machine.  With `obfs4` that transport's program
+    listens there and leads to the bridge.
     """
 
     directory: Path
@@ -75,6 +76,8 @@ class BridgeConfig:
     metrics: Endpoint | None = None
     forwarded_hops: int = 1
     allow_private: bool = False
+    obfs4: Endpoint | None = None
+    obfs4_program: str = "obfs4proxy"
     limits: Limits = field(default_factory=Limits)
 
 
@@ -90,6 +93,8 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: str = ""
     forwarded_hops: int = 1
     allow_private: bool = False
+    obfs4: str = ""
+    obfs4_program: str = "obfs4proxy"
     limits: Limits = Limits()
 
 
@@ -118,6 +123,8 @@ def parse(text: str, overrides: Mapping[str, Any]) -> BridgeConfig:
         metrics=_loopback(document.metrics),
         forwarded_hops=document.forwarded_hops,
         allow_private=document.allow_private,
+        obfs4=_endpoint(document.obfs4) if document.obfs4 else None,
+        obfs4_program=document.obfs4_program,
         limits=document.limits,
     )
 

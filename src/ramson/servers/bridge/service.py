@@ -24,6 +24,7 @@ from ramson.servers.bridge.config import BridgeConfig
 from ramson.servers.bridge.counters import CONTENT_TYPE, write
 from ramson.servers.bridge.cover import asgi_site, site_directory
 from ramson.servers.bridge.guards import SeedGuards
+from ramson.servers.bridge.transport import LINE_FILE, Door
 from ramson.world import CannotListen, Endpoint, HttpLimits, HttpRequest, HttpResponse, Listener, World
 
 STOP_SECONDS: Final = 10
@@ -66,6 +67,7 @@ class BridgeService:
         self._metrics: Listener | None = None
         self._tasks = asyncio.TaskGroup()
         self._stack = contextlib.AsyncExitStack()
+        self.transport_line = ""  # for clients, when there is an obfs4 door
 
     @property
     def endpoint(self) -> Endpoint:
@@ -93,6 +95,7 @@ class BridgeService:
                 )
                 self._stack.push_async_callback(self._metrics.close)
             await self._serve()
+            await self._open_door()
         except BaseException:
             await self._stack.aclose()
             raise
@@ -130,6 +133,16 @@ class BridgeService:
             raise CannotListen(
                 f"cannot listen at {config.listen}", remedy="Choose an address of this machine and a free port."
             )
+
+    async def _open_door(self) -> None:
+        config = self._config
+        if config.obfs4 is None:
+            return
+        door = Door(config.obfs4_program, config.obfs4, self.endpoint, config.directory)
+        running = self._tasks.create_task(door.run(), name="obfs4 door")
+        self._stack.callback(running.cancel)
+        self.transport_line = await door.line()
+        log.info("obfs4 serves; its line is in %s", LINE_FILE)
 
     def _show(self, request: HttpRequest) -> HttpResponse:
         if request.path != "/metrics":
