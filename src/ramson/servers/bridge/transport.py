@@ -1,7 +1,8 @@
 """An obfs4 door to the bridge: a pluggable transport program as a server, in front of the bridge's own port.
 
 For people whose network lets no web site of ours through, but connections that look like nothing.  Whoever goes
-through it asks the bridge what any client asks.  Spec: pluggable transport specification 1, §3.2 (environment), §3.3 (SMETHOD).
+through it asks the bridge what any client asks.  Spec: pluggable transport specification 1, §3.2 (environment) and
+§3.3 (SMETHOD).
 
 Theory of operation.  One task runs the program, hears what it says, one thing a line, and starts it anew with growing
 pauses when it ends.  The program ends with us whatever happens to us, for it watches its standard input.
