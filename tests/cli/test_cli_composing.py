@@ -116,6 +116,25 @@ def test_the_end_of_the_input_and_ctrl_c_end_it(screen, keys):
     at.until("TOLD True")
 
 
+def test_what_a_peer_put_into_an_error_or_a_files_name_can_do_nothing_either():
+    script = """
+from ramson.cli.terminal import note, progress, report
+from ramson.errors import RemoteError
+hostile = "\\x1b[2J[/red][link=x]\\rname"
+report(RemoteError("the node said " + hostile))
+note("saving " + hostile)
+with progress("Saving…") as show:
+    show("file " + hostile)
+print("well over")
+"""
+    at = Screen(script)
+    seen = at.until("well over")
+    at.close()
+    assert "The node said �[2J[/red][link=x]�name." in seen
+    assert "saving �[2J[/red][link=x]�name" in seen
+    assert "\x1b[2J" not in seen
+
+
 def test_what_a_stranger_writes_can_do_nothing_to_the_terminal(screen):
     at = screen("\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b31m\u202eback\rover")
     at.until("nothing yet")

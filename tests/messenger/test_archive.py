@@ -3,14 +3,18 @@
 import asyncio
 import json
 import random
+from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from devices import CHEAP, Device, Swarm, switched_on, virtually
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ramson.crypto.account import AccountKeys
+from ramson.crypto.account import AccountId, AccountKeys
 from ramson.messenger import archive
 from ramson.messenger.archive import BadArchive, OtherAccount
-from ramson.messenger.message import State
+from ramson.messenger.message import Message, Reaction, State
 from ramson.messenger.store import Store
 from ramson.messenger.vault import WeakPassphrase
 from ramson.protocol.content import Attachment
@@ -167,6 +171,50 @@ def test_html_shows_strangers_texts_as_texts(lived):
     assert "&lt;Alice&gt;" in page
     assert "a&amp;b.png" in page
     assert "default-src 'none'" in page
+
+
+class Tags(HTMLParser):
+    """What a browser would find in a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.add((tag, *(name for name, _ in attributes)))
+
+
+@given(
+    texts=st.lists(
+        st.one_of(
+            st.text(max_size=30),
+            st.sampled_from(
+                ['"><img src=http://x>', "<svg onload=x>", "</div></body>", "' onclick='x", "&lt;script&gt;"]
+            ),
+        ),
+        min_size=4,
+        max_size=4,
+    )
+)
+def test_nothing_of_a_strangers_becomes_part_of_the_page_and_nothing_is_fetched(texts):
+    body, file_name, emoji, kind = texts
+    person = AccountId(5, bytes(32))
+    message = Message(
+        sender=person,
+        recipient=person,
+        body=body,
+        sent_ms=1,
+        hash=None,
+        state=State.RECEIVED,
+        conversation=person,
+        attachments=(SimpleNamespace(name=file_name, content_type=kind),),
+        reactions=(Reaction(emoji, person),),
+    )
+    page = archive._PAGE_HEAD + archive._line(message)
+    allowed = {("html", "lang"), ("head",), ("meta", "charset"), ("meta", "http-equiv", "content"), ("title",)}
+    allowed |= {("style",), ("body",), ("div", "class"), ("time",), ("bdi",), ("br",)}
+    assert Tags(page).found <= allowed
 
 
 def test_a_device_made_of_an_archive_goes_on_where_the_others_are(tmp_path, alice, bob):

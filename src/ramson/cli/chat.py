@@ -65,15 +65,15 @@ from ramson.protocol.content import NEVER, Expiration, ExpirationMode
 
 ORDERS = "/react EMOJI, /unsend, /quote TEXT, /file PATH, /save [DIR], /screenshot, /disappear SECONDS, /quit"
 HELP = """a line is a message; orders:
-    /react 👍     put an emoji to the last message of the other side
-    /quote TEXT  answer the last message of the other side
-    /unsend      take back the last message of your own
-    /file PATH   send a file
-    /save [DIR]  save the files of the last message that has some
-    /screenshot  tell the other side that you took a picture of the conversation
-    /disappear N what you write from now on disappears after N seconds; 0: no longer
-    //text       send a text that begins with one slash
-    /quit        end; so does Ctrl-D"""
+/react 👍     put an emoji to the last message of the other side
+/quote TEXT  answer the last message of the other side
+/unsend      take back the last message of your own
+/file PATH   send a file
+/save [DIR]  save the files of the last message that has some
+/screenshot  tell the other side that you took a picture of the conversation
+/disappear N what you write from now on disappears after N seconds; 0: no longer
+//text       send a text that begins with one slash
+/quit        end; so does Ctrl-D"""
 DRAIN_SECONDS = 60.0  # how long the end waits for what is still being sent
 TYPING_SECONDS = 10.0  # how often it is repeated that somebody types
 
@@ -295,7 +295,7 @@ class _Talk:
             self._say(text)
 
     def _say(self, text: str) -> None:
-        sys.stderr.write(f"({text})\n")
+        sys.stderr.write(f"({printable(text)})\n")
 
 
 def _path(typed: str) -> Path:

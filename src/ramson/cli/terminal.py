@@ -56,20 +56,23 @@ def result_json(value: object) -> None:
 def note(text: str) -> None:
     """Tell a person something beside the result; a program does not want to know."""
     if sys.stderr.isatty():
-        typer.echo(text, err=True)
+        typer.echo(_harmless(text), err=True)
 
 
 def report(error: RamsonError) -> None:
     """Say in one line what went wrong and what can be done."""
     text = str(error).strip() or "Something went wrong"
     text = f"{text[0].upper()}{text[1:]}".rstrip(".") + "."
-    typer.echo(f"{text} {error.remedy}".strip(), err=True)
+    typer.echo(printable(f"{text} {error.remedy}".strip()), err=True)  # a peer may have had a word in it
 
 
 def printable(text: str) -> str:
     """Return a stranger's text so that it can do nothing to a terminal and cannot pass for another line."""
-    kept = "".join("�" if _is_control(letter) else letter for letter in text)
-    return kept.replace("\n", "\n    ")
+    return _harmless(text).replace("\n", "\n    ")
+
+
+def _harmless(text: str) -> str:
+    return "".join("�" if _is_control(letter) else letter for letter in text)
 
 
 def _is_control(letter: str) -> bool:
@@ -80,13 +83,15 @@ def _is_control(letter: str) -> bool:
 def progress(text: str) -> Iterator[Callable[[str], None]]:
     """Show a person that something is going on; what is yielded changes the text."""
     from rich.console import Console  # noqa: PLC0415 - costs a fifth of a short command's time
+    from rich.text import Text  # noqa: PLC0415 - as above
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _text: None
         return
     with console.status(text) as status:
-        yield status.update
+        # As a Text: brackets in a file's name are no markup.
+        yield lambda news: status.update(Text(_harmless(news)))
 
 
 @contextlib.asynccontextmanager

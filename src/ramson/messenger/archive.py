@@ -291,9 +291,14 @@ def as_html(store: Store) -> str:
 def _line(message: Message) -> str:
     side = "in" if message.incoming else "out"
     what = message.body or f"({message.kind.value})"
-    extra = "".join(f"<br>📎 {html.escape(each.name or each.content_type)}" for each in message.attachments)
-    extra += "".join(f" {html.escape(each.emoji)}" for each in message.reactions)
-    return f'<div class="{side}"><time>{_moment(message.sent_ms)}</time> {html.escape(what)}{extra}</div>'
+    extra = "".join(f"<br>📎 {_foreign(each.name or each.content_type)}" for each in message.attachments)
+    extra += "".join(f" {_foreign(each.emoji)}" for each in message.reactions)
+    return f'<div class="{side}"><time>{_moment(message.sent_ms)}</time> {_foreign(what)}{extra}</div>'
+
+
+def _foreign(text: str) -> str:
+    """Return text as text, whose direction ends with it: it cannot make what stands beside it read otherwise."""
+    return f"<bdi>{html.escape(text)}</bdi>"
 
 
 def _moment(sent_ms: int) -> str:
