@@ -152,6 +152,15 @@ async def test_a_file_is_read_and_a_missing_one_is_no_list(tmp_path):
         decode(await file.fetch(Out(None)))
 
 
+async def test_a_list_in_the_package_is_found_by_the_name_of_its_network(tmp_path, monkeypatch):
+    monkeypatch.setattr("ramson.reach.node_lists.resources.files", lambda _package: tmp_path)
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "devnet-1.nodes").write_bytes(DATA)
+    assert await Shipped("devnet-1").fetch(Out(None)) == DATA
+    with pytest.raises(NoList):
+        await Shipped("devnet-2").fetch(Out(None))
+
+
 @pytest.mark.parametrize("profile", [MAINNET, TESTNET])
 async def test_no_list_of_a_public_network_is_shipped_and_nobody_is_believed_to_sign_one(profile):
     """There are no public signers yet: this says so until somebody changes it on purpose."""
