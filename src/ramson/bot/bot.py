@@ -47,11 +47,11 @@ class Bot(Router):
     """Handlers with an account.
 
     `path` is the encrypted account file, made when it is missing; its passphrase comes from `passphrase_file`, from the
-    variable RAMSON_PASSPHRASE, or is asked for.  `name` is the display name; empty: as it is in the file.  At
-    most `workers` messages are handled at a time, those of one conversation one after the other and no more often than
+    variable RAMSON_PASSPHRASE, or is asked for.  `name` is the display name; empty: as it is in the file.  At most
+    `workers` messages are handled at a time, those of one conversation one after the other and no more often than
     `rate` says; what is beyond it waits, and nobody else waits for it.  A stop waits at most `grace` seconds for
-    handlers that run.  Whoever writes what a handler is for is accepted before it is
-    called, so that it can react; without `accepts` only a reply does that.
+    handlers that run.  Whoever writes what a handler is for is accepted before it is called, so that it can react;
+    without `accepts` only a reply does that.  `reach` is the way out of this network, `only` a filter for all handlers.
     """
 
     def __init__(

@@ -26,8 +26,7 @@ from ramson.bot.account_secret import read_passphrase
 from ramson.errors import LocalError, RamsonError, RemoteError
 from ramson.messenger import account
 from ramson.messenger.vault import check_absent
-from ramson.network import MAINNET, TESTNET, Light, NetworkProfile
-from ramson.protocol import network_file
+from ramson.network import Light, NetworkProfile
 from ramson.reach import kept
 from ramson.world import real
 from ramson.world.real.event_loop import new_event_loop
@@ -64,7 +63,7 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
     given = parser.parse_args(arguments)
     try:
         if given.network is not None:
-            bot.network = _profile(given.network)
+            bot.network = NetworkProfile.load(given.network)
         if given.passphrase_file is not None:
             bot.passphrase_file = given.passphrase_file
         if bot.reach is None:
@@ -146,19 +145,6 @@ async def _account_id(bot: Bot) -> str:
         raise LocalError(f"there is no account file at {bot.path}", remedy="Make it with `init`.")
     async with bot.make_client(connect=False) as client:
         return str(client.account_id)
-
-
-def _profile(text: str) -> NetworkProfile:
-    named = {profile.name: profile for profile in (MAINNET, TESTNET)}
-    if text in named:
-        return named[text]
-    try:
-        content = Path(text).read_bytes()
-    except OSError as error:
-        raise LocalError(
-            f"there is no network {text!r}: {error.strerror}", remedy="Say mainnet, testnet, or a network.json file."
-        ) from None
-    return NetworkProfile.from_file(network_file.parse(content))
 
 
 def _print(text: str) -> None:

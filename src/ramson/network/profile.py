@@ -6,13 +6,15 @@ Constants and frozen values only.  Spec: bootstrap-and-paths.md §2.1, §2.2 *Mi
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ramson.errors import LocalError
 from ramson.network.list_source import ListSource
-from ramson.protocol import public_seeds
+from ramson.protocol import network_file, public_seeds
 from ramson.protocol.file_server import OFFICIAL, FileServer
 from ramson.protocol.network_file import NetworkFile, NodeState, Seed
 from ramson.protocol.node_list import ListAuthority
@@ -106,6 +108,24 @@ class NetworkProfile:
     def with_lists(self, lists: Sequence[ListSource]) -> NetworkProfile:
         """Return this network with more channels of node lists."""
         return replace(self, lists=(*self.lists, *lists))
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str]) -> NetworkProfile:
+        """Return the public network of this name, mainnet or testnet, or that of a network.json file.
+
+        Raises LocalError if there is neither, ParseError.
+        """
+        named = {profile.name: profile for profile in (MAINNET, TESTNET)}
+        if isinstance(name, str) and name in named:
+            return named[name]
+        try:
+            content = Path(name).read_bytes()
+        except OSError as error:
+            raise LocalError(
+                f"there is no network {str(name)!r}: {error.strerror}",
+                remedy="Say mainnet, testnet, or a network.json file.",
+            ) from None
+        return cls.from_file(network_file.parse(content))
 
     @classmethod
     def from_file(cls, file: NetworkFile, *, name: str = "private") -> NetworkProfile:
