@@ -141,7 +141,7 @@ def test_a_bridge_that_runs_is_found_well_by_its_check_and_a_wrong_link_is_not(r
             code, out, err = ramson("check", uri, "--network", network)
             assert "ok      web site: answers with status 200" in out, err
             assert "ok      strangers: get status 405, as for any wrong path" in out
-            assert "note    node list: the bridge says: no list" in out
+            assert "note    node list: the bridge says: no list" in out  # a private network without a name for lists
             assert "failed  nodes: 0 of 1 answered, " in out
             assert "the bridge says: guard unreachable" in out  # this network's only node does not run
             assert code == 1

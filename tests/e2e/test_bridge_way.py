@@ -9,11 +9,14 @@ from dataclasses import replace
 import pytest
 
 from ramson.cli import main
+from ramson.crypto.keys import Ed25519KeyPair
 from ramson.devnet import Devnet
 from ramson.messenger import Client, KeyCost, State
 from ramson.network import NetworkProfile
 from ramson.node import certificate
+from ramson.protocol import node_list
 from ramson.protocol.bridge import link
+from ramson.protocol.node_list import ListAuthority, SignedNodeList
 from ramson.reach import ReachSettings
 from ramson.servers.bridge.bridge import Bridge
 from ramson.servers.bridge.config import Limits
@@ -78,14 +81,20 @@ class Wall:
 
 @pytest.mark.sim
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("knows_nodes", [True, False], ids=["knows nodes", "first start"])
 @pytest.mark.parametrize("freeze", [False, True], ids=["open", "freezing"])
-def test_in_virtual_time(tmp_path, freeze):
+def test_in_virtual_time(tmp_path, freeze, knows_nodes):
+    """At a first start nothing is known but the bridge, and a signer's key: the list comes over the bridge, too."""
     simulation = Simulation(7)
     network = SimulatedNetwork(simulation, tmp_path / "nodes")
     simulation.name("site.example", "10.9.0.1")
     worlds = [network.client_world(number) for number in (1, 2)]
     wall = Wall({"10.2.0.2", "10.2.0.3"}, Endpoint("10.9.0.1", 443), freeze=freeze)
     callers = set()
+    signer = Ed25519KeyPair.from_seed(SECRET)
+    authority = ListAuthority("simulated", frozenset([signer.public]), 1)
+    statement = node_list.state("simulated", network.records, height=1, time_ms=worlds[0].clock.now())
+    signed = node_list.encode(SignedNodeList(statement, {}).signed_by(signer))
 
     async def site(world):
         bridge = Bridge(
@@ -96,6 +105,7 @@ def test_in_virtual_time(tmp_path, freeze):
             Parcels(IN_MEMORY, world.disk(), world.clock, capacity=Limits().max_kept),
             limits=Limits(),
             allow_private=True,
+            node_list=lambda: signed,
         )
         handler = BridgeHandler(bridge, lambda _request: HttpResponse(404))
 
@@ -114,7 +124,7 @@ def test_in_virtual_time(tmp_path, freeze):
     async def session():
         await network.up()
         simulation.censor(wall)
-        profile = replace(network.profile, bundled=network.records)
+        profile = replace(network.profile, bundled=network.records if knows_nodes else (), signers=authority)
         pin = pin_of(shared_certificate())
         known = link.make("https://site.example/", SECRET, profile.name, pin=pin)
         settings = ReachSettings(bridges=(known,)).changed(route="bridge")

@@ -6,13 +6,16 @@ from email.utils import formatdate
 
 import pytest
 
+from ramson.crypto.keys import Ed25519KeyPair
+from ramson.errors import RemoteError
 from ramson.network import guard_test
 from ramson.protocol import bridge as protocol
+from ramson.protocol import node_list
 from ramson.protocol.bridge import CLASSES, SMALL, BridgeLink, Refusal, link
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
 from ramson.reach import CannotFetch, Rung, Symptom, symptom
-from ramson.reach.bridge import BridgeRefused, BridgeRoute, SiteAnswered
+from ramson.reach.bridge import BridgeLists, BridgeRefused, BridgeRoute, SiteAnswered
 from ramson.servers.bridge.bridge import Bridge
 from ramson.servers.bridge.config import Limits
 from ramson.servers.bridge.guards import FixedGuards
@@ -42,13 +45,16 @@ class Town:
         self.simulation.name("site.example", "10.0.0.2")
         self.simulation.name("front.example", "10.0.0.2")
         self.client = self.simulation.world("10.0.0.1", skew_ms=skew_ms)
-        self.signed = signed
+        self.list_given = lambda: signed
         self.asked = []
         self.seen = []
         self.answer = HttpResponse(200, {}, b"sealed reply")
         self.bridge_alive = True
         self.simulation.host("10.0.0.7").start(self._guard)
         self.simulation.host("10.0.0.2").start(self._site)
+
+    def _list(self):
+        return self.list_given()
 
     async def _guard(self, world):
         async def answer(request):
@@ -68,7 +74,7 @@ class Town:
             Nonces(IN_MEMORY, world.disk()),
             Parcels(IN_MEMORY, world.disk(), world.clock, capacity=Limits().max_kept),
             limits=Limits(),
-            node_list=lambda: self.signed,
+            node_list=self._list,
             allow_private=True,
         )
 
@@ -277,6 +283,40 @@ def test_the_signed_list_comes_over_the_bridge():
     assert Town(signed=signed).run(scenario) == signed
     with pytest.raises(BridgeRefused, match="no list"):
         Town().run(scenario)
+
+
+def listing(count, *, signed_by=None):
+    pairs = [Ed25519KeyPair.generate(random.Random(i)) for i in range(count)]
+    nodes = [NodeRecord(p.public, p.to_x25519().public, b"", f"10.1.{i}.1", 1, 1, 0) for i, p in enumerate(pairs)]
+    statement = node_list.state("mainnet", nodes, height=1, time_ms=1)
+    made = node_list.SignedNodeList(statement, {})
+    return node_list.encode(made.signed_by(signed_by) if signed_by else made)
+
+
+def test_bridges_are_one_voice_and_the_first_list_that_claims_a_signature_is_theirs():
+    plain, signed = listing(3), listing(4, signed_by=Ed25519KeyPair.generate(random.Random(9)))
+    broken = link.make("https://nowhere.example/", SECRET, "mainnet")
+
+    def brought(given, links):
+        town = Town()
+
+        async def scenario(_route):
+            # The one site stands for several bridges: it gives another list each time.
+            source = BridgeLists(town.client, links)
+            assert (source.name, source.local) == ("bridges", False)
+            lists = iter(given)
+            town.list_given = lambda: next(lists)
+            return await source.fetch(None)
+
+        return town.run(scenario)
+
+    assert brought([plain, signed], [a_link(), a_link()]) == signed
+    assert brought([plain, b"nonsense"], [a_link(), a_link()]) == plain
+    assert brought([plain], [broken, a_link()]) == plain
+    with pytest.raises(RemoteError):
+        brought([], [broken])
+    with pytest.raises(RemoteError):
+        brought([b"nonsense"], [a_link()])
 
 
 def test_ordinary_requests_are_not_carried():

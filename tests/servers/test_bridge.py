@@ -1,14 +1,18 @@
 """What a bridge does for those who have its link, and what it remembers."""
 
 import asyncio
+import json
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from ramson.crypto.keys import Ed25519KeyPair
 from ramson.errors import LocalError
 from ramson.node.private_files import NotPrivate
 from ramson.protocol import bridge as protocol
+from ramson.protocol import node_list
 from ramson.protocol.bridge import (
     LARGE,
     MAX_TOTAL,
@@ -28,6 +32,7 @@ from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
 from ramson.servers.bridge import config, keys
 from ramson.servers.bridge.bridge import Bridge
+from ramson.servers.bridge.building import build
 from ramson.servers.bridge.config import BadBridgeConfig, Limits
 from ramson.servers.bridge.counters import Counters, Outcome, write
 from ramson.servers.bridge.guards import FixedGuards, SeedGuards
@@ -403,8 +408,43 @@ async def test_guards_come_from_the_seeds_and_are_kept(tmp_path):
     await guards.close()
     again = SeedGuards(town.world, MAINNET, tmp_path / "nodes.json")
     assert await again.find(GUARD.ed25519)
-    assert again.count == 1
+    assert len(again.listed.nodes) == 1
     await again.close()
+
+
+# The list for clients.
+
+
+async def test_a_bridge_gives_the_list_it_runs_with_unsigned_unless_it_has_a_signed_one(tmp_path):
+    town, home = Town(), tmp_path / "bridge"
+    keys.add(home, "friends", random.Random(1))
+    secret = keys.load(home)[0].secret
+    pair = Ed25519KeyPair.generate(random.Random(2))
+    good = replace(GUARD, ed25519=pair.public, x25519=pair.to_x25519().public)
+    states = [
+        {
+            "public_ip": node.ip,
+            "storage_port": node.https_port,
+            "pubkey_ed25519": node.ed25519.hex(),
+            "pubkey_x25519": node.x25519.hex(),
+        }
+        for node in (good, GUARD)  # the second one's keys do not belong together
+    ]
+    reply = {"result": {"service_node_states": states, "height": 77}}
+    town.net.reply = HttpResponse(200, {}, json.dumps(reply).encode())
+
+    async def given(settings):
+        town.bridge = build(town.world, settings, processes=True)[0]
+        async with town.bridge:
+            return (await town.ask(ListQuery(LARGE, NAME), secret=secret)).data
+
+    settings = config.BridgeConfig(home)
+    found = node_list.decode(await given(settings))
+    assert not found.signatures
+    assert (found.statement.network, found.statement.height, found.statement.time_ms) == ("mainnet", 77, NOW)
+    assert [node.ed25519 for node in found.statement.nodes] == [good.ed25519]
+    (tmp_path / "signed").write_bytes(b"signed")
+    assert await given(replace(settings, node_list=tmp_path / "signed")) == b"signed"
 
 
 # Secrets and settings.

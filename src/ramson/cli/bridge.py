@@ -69,7 +69,8 @@ def run_bridge(
     ] = None,
     private_key: Annotated[Path | None, typer.Option("--private-key", dir_okay=False, help="Its key, PEM.")] = None,
     node_list: Annotated[
-        Path | None, typer.Option("--node-list", dir_okay=False, help="The signed list of nodes to hand out.")
+        Path | None,
+        typer.Option("--node-list", dir_okay=False, help="The signed list of nodes to hand out; else its own."),
     ] = None,
     metrics: Annotated[
         str, typer.Option("--metrics", metavar="HOST:PORT", help="Show counts there, on this machine only.")

@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from ramson.errors import ParseError
+from ramson.errors import ParseError, RemoteError
 from ramson.network.entry import CannotFetch, Entry
 from ramson.protocol import bridge as protocol
+from ramson.protocol import node_list
 from ramson.protocol.bridge import (
     LARGE,
     NONCE_SIZE,
@@ -145,7 +146,7 @@ class BridgeRoute:
         raise CannotFetch
 
     async def node_list(self, *, timeout: float) -> bytes:  # noqa: ASYNC109 - as in Route
-        """Return the signed list of nodes that the bridge has, unchecked.  Raises NetError."""
+        """Return the list of nodes that the bridge gives, unchecked.  Raises NetError."""
         errand = self._errand(timeout)
         return (await errand.collect(await errand.repeat(ListQuery(errand.size, errand.transfer)))).body
 
@@ -203,17 +204,19 @@ class BridgeRoute:
 
 
 class BridgeLists:
-    """The channel (`network.list_source`) by which a bridge brings the signed list of nodes."""
+    """The channel (`network.list_source`) by which bridges bring a list of nodes.
 
-    def __init__(self, world: World, link: BridgeLink, label: str) -> None:
+    All bridges are one voice: whoever gives somebody three links must not be three sources that agree.
+    """
+
+    def __init__(self, world: World, links: Sequence[BridgeLink]) -> None:
         self._world = world
-        self._link = link
-        self._label = label
+        self._links = links
 
     @property
     def name(self) -> str:
         """See ListSource."""
-        return self._label
+        return "bridges"
 
     @property
     def local(self) -> bool:
@@ -221,12 +224,26 @@ class BridgeLists:
         return False
 
     async def fetch(self, _entry: Entry) -> bytes:
-        """See ListSource.  A bridge is asked straight, whatever the way out in use: it is one itself."""
-        route = BridgeRoute(self._world, self._world.outlets.direct(), self._link)
-        try:
-            return await route.node_list(timeout=LIST_SECONDS)
-        finally:
-            await route.close()
+        """See ListSource: the first list that claims to be signed, or else the first.
+
+        A bridge is asked straight, whatever the way out in use: it is one itself.  Raises RemoteError.
+        """
+        found: list[bytes] = []
+        failure: RemoteError = CannotFetch()
+        for link in self._links:
+            route = BridgeRoute(self._world, self._world.outlets.direct(), link)
+            try:
+                given = await route.node_list(timeout=LIST_SECONDS)
+                if node_list.decode(given).signatures:
+                    return given
+                found.append(given)
+            except (NetError, ParseError) as error:
+                failure = error
+            finally:
+                await route.close()
+        if not found:
+            raise failure
+        return found[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,10 @@ def candidates(world: World, settings: ReachSettings, state: Path) -> list[Candi
 
 
 def bridge_lists(world: World, settings: ReachSettings) -> tuple[BridgeLists, ...]:
-    """Return the bridges as channels of node lists: those alone that may be used as ways out."""
+    """Return the bridges as a channel of node lists: those alone that may be used as ways out."""
     if settings.pinned not in {None, Rung.BRIDGE} or (settings.pinned is None and settings.proxies):
         return ()
-    return tuple(BridgeLists(world, link, f"bridge {number}") for number, link in enumerate(settings.bridges, 1))
+    return (BridgeLists(world, settings.bridges),) if settings.bridges else ()
 
 
 def _candidate(rung: Rung, number: int, what: str, opening: Callable[[], Awaitable[Route]]) -> Candidate:

@@ -6,7 +6,7 @@ Values in, bytes out, and back.  All numbers are big-endian.
     1 FORWARD   guard 32 ‖ before u32 ‖ onion         carry an onion request to the guard with this Ed25519 key
     2 PIECE     offset u32 ‖ data                     keep a piece of an onion request that does not fit one body
     3 REST      offset u32                            give more of the reply to this transfer
-    4 LIST                                            give the signed list of nodes
+    4 LIST                                            give a list of nodes, see `node_list`
 
     reply     kind u8 ‖ …
     1 CONTENT   status u16 ‖ total u32 ‖ data         the (first or next) part of an answer of `total` bytes
@@ -83,7 +83,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Give the signed list of nodes."""
+    """Give a list of nodes, as `protocol.node_list` has it."""
 
     room: int
     transfer: bytes

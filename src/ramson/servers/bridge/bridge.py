@@ -77,7 +77,7 @@ class Admission:
 class Bridge:
     """Recognises and answers requests, while it is entered.
 
-    `secrets` are those of the links, `node_list` returns the signed list of nodes if there is one.  With
+    `secrets` are those of the links, `node_list` returns the list of nodes that clients are given, if any.  With
     `allow_private` guards may have addresses of a private network or this machine, as in a devnet.
     """
 
@@ -124,7 +124,7 @@ class Bridge:
     @property
     def guards(self) -> int:
         """How many guards can be reached."""
-        return self._guards.count
+        return len(self._guards.listed.nodes)
 
     # The first gate.
 
@@ -189,8 +189,9 @@ class Bridge:
                 part = await self._parcels.part(transfer, offset, protocol.content_space(room))
                 return _LOST if part is None else Content(part.status, part.total, part.data)
             case ListQuery(room, transfer):
-                signed = self._node_list()
-                return Refused(Refusal.NO_LIST) if signed is None else await self._first(room, transfer, 200, signed)
+                await self._guards.refresh()
+                given = self._node_list()
+                return Refused(Refusal.NO_LIST) if given is None else await self._first(room, transfer, 200, given)
 
     async def _forward(self, request: Forward) -> BridgeReply:
         onion = request.onion

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from ramson.errors import LocalError
 from ramson.node.private_files import make_private_directory
-from ramson.protocol import network_file
+from ramson.protocol import network_file, node_list
 from ramson.protocol.bridge import MAX_TOTAL
+from ramson.protocol.network_file import NetworkFile
+from ramson.protocol.node_list import BadList, SignedNodeList
 from ramson.protocol.public_seeds import PUBLIC_SEEDS
 from ramson.servers.bridge import keys
 from ramson.servers.bridge.bridge import Bridge
 from ramson.servers.bridge.config import BridgeConfig
-from ramson.servers.bridge.guards import FixedGuards, Guards, SeedGuards
+from ramson.servers.bridge.guards import FixedGuards, Guards, Listed, SeedGuards
 from ramson.servers.bridge.memory import IN_MEMORY, Nonces, Parcels
 from ramson.world import World
 
@@ -40,7 +41,7 @@ def build(world: World, config: BridgeConfig, *, processes: bool) -> tuple[Bridg
         Nonces(str(config.directory / NONCES_FILE), world.disk()),
         Parcels(parcels, world.disk(), world.clock, capacity=config.limits.max_kept),
         limits=config.limits,
-        node_list=_reader(config.node_list),
+        node_list=_Lists(config.node_list, guards, _list_name(config)),
         allow_private=config.allow_private,
     )
     return bridge, guards
@@ -50,27 +51,65 @@ def _guards(world: World, config: BridgeConfig) -> Guards:
     kept = config.directory / GUARDS_FILE
     if config.network in PUBLIC_SEEDS:
         return SeedGuards(world, PUBLIC_SEEDS[config.network], kept)
+    network = _network_file(config)
+    return SeedGuards(world, network.seeds, kept) if network.seeds else FixedGuards(network, world.clock.now())
+
+
+def _network_file(config: BridgeConfig) -> NetworkFile:
     try:
-        network = network_file.parse(Path(config.network).read_bytes())
+        return network_file.parse(Path(config.network).read_bytes())
     except OSError as error:
         raise LocalError(
             f"there is no network {config.network!r}: {error.strerror}",
             remedy="Say mainnet, testnet, or a network.json file.",
         ) from None
-    return SeedGuards(world, network.seeds, kept) if network.seeds else FixedGuards(network)
 
 
-def _reader(path: Path | None) -> Callable[[], bytes | None]:
-    """Return what reads the signed list anew each time: it is replaced while the bridge runs."""
+def _list_name(config: BridgeConfig) -> str:
+    """Return what node lists call the network; empty if they have no name for it."""
+    if config.network in PUBLIC_SEEDS:
+        return config.network
+    lists = _network_file(config).node_lists
+    return lists.authority.network if lists else ""
 
-    def read() -> bytes | None:
-        if path is None:
+
+class _Lists:
+    """The list of nodes for clients: the signed one that the volunteer has in a file, or what the bridge runs with.
+
+    The latter has no signatures, and clients hold it against what others say.  The file is read anew each time, for
+    it is replaced while the bridge runs.
+    """
+
+    def __init__(self, path: Path | None, guards: Guards, name: str) -> None:
+        self._path = path
+        self._guards = guards
+        self._name = name
+        self._written_of: Listed | None = None
+        self._written: bytes | None = None
+
+    def __call__(self) -> bytes | None:
+        if self._path is not None:
+            return _read(self._path)
+        listed = self._guards.listed
+        if listed is not self._written_of:
+            self._written_of, self._written = listed, self._write(listed)
+        return self._written
+
+    def _write(self, listed: Listed) -> bytes | None:
+        nodes = [node for node in listed.nodes.values() if node_list.listable(node)]
+        if not self._name or not nodes:
             return None
         try:
-            with path.open("rb") as file:
-                data = file.read(MAX_TOTAL + 1)
-        except OSError:
+            made = node_list.state(self._name, nodes, height=listed.height, time_ms=listed.as_of_ms)
+        except BadList:  # more nodes than a list can hold
             return None
-        return data if len(data) <= MAX_TOTAL else None
+        return node_list.encode(SignedNodeList(made, {}))
 
-    return read
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_TOTAL + 1)
+    except OSError:
+        return None
+    return data if len(data) <= MAX_TOTAL else None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -33,6 +34,15 @@ _PORTS: Final = {"https": 443, "http": 80}
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The nodes of one list: by Ed25519 key, at this height, as they were known at `as_of_ms`."""
+
+    nodes: Mapping[bytes, NodeRecord] = field(default_factory=dict)
+    height: int = 0
+    as_of_ms: int = 0
+
+
 class Guards(Protocol):
     """Looks guards up."""
 
@@ -40,9 +50,13 @@ class Guards(Protocol):
         """Return the node with this key, if a client may be brought to it."""
         ...
 
+    async def refresh(self) -> None:
+        """See that the list is not old."""
+        ...
+
     @property
-    def count(self) -> int:
-        """How many there are."""
+    def listed(self) -> Listed:
+        """All there are."""
         ...
 
     async def close(self) -> None:
@@ -51,20 +65,23 @@ class Guards(Protocol):
 
 
 class FixedGuards:
-    """The active nodes of a network's file."""
+    """The active nodes of a network's file, read at `as_of_ms`."""
 
-    def __init__(self, network: NetworkFile) -> None:
+    def __init__(self, network: NetworkFile, as_of_ms: int = 0) -> None:
         active = (node.record for node in network.nodes if node.state is NodeState.ACTIVE)
-        self._nodes = {node.ed25519: node for node in active if node.contactable}
+        self._listed = Listed({node.ed25519: node for node in active if node.contactable}, network.height, as_of_ms)
 
     async def find(self, ed25519: bytes) -> NodeRecord | None:
         """See `Guards`."""
-        return self._nodes.get(ed25519)
+        return self._listed.nodes.get(ed25519)
+
+    async def refresh(self) -> None:
+        """See `Guards`."""
 
     @property
-    def count(self) -> int:
+    def listed(self) -> Listed:
         """See `Guards`."""
-        return len(self._nodes)
+        return self._listed
 
     async def close(self) -> None:
         """See `Guards`."""
@@ -79,23 +96,23 @@ class SeedGuards:
         self._disk: Disk = world.disk()
         self._seeds = seeds
         self._path = path
-        self._nodes: dict[bytes, NodeRecord] = {}
+        self._listed = Listed()
         self._again = float("-inf")  # when to ask, in monotonic seconds
         self._asking = asyncio.Lock()
 
     async def find(self, ed25519: bytes) -> NodeRecord | None:
         """See `Guards`."""
         await self.refresh()
-        return self._nodes.get(ed25519)
+        return self._listed.nodes.get(ed25519)
 
     @property
-    def count(self) -> int:
+    def listed(self) -> Listed:
         """See `Guards`."""
-        return len(self._nodes)
+        return self._listed
 
     async def refresh(self) -> None:
         """Ask the seeds if it is time; who comes while that is done is given the old list, if there is one."""
-        if self._clock.monotonic() < self._again or (self._asking.locked() and self._nodes):
+        if self._clock.monotonic() < self._again or (self._asking.locked() and self._listed.nodes):
             return
         async with self._asking:
             if self._clock.monotonic() < self._again:
@@ -104,9 +121,9 @@ class SeedGuards:
             self._again = self._clock.monotonic() + (RETRY if body is None else FRESH)
             if body is not None:
                 await self._save(body)
-            elif not self._nodes:
+            elif not self._listed.nodes:
                 await self._load()
-            log.info("guards: %d", len(self._nodes))
+            log.info("guards: %d", len(self._listed.nodes))
 
     async def close(self) -> None:
         """See `Guards`."""
@@ -121,18 +138,19 @@ class SeedGuards:
             query = HttpRequest("POST", parts.path or PATH, _HEADERS, seed.service_nodes_query())
             try:
                 reply = await self._net.request(endpoint, query, tls=tls, timeout=SEED_TIMEOUT)
-                self._use(reply.body)
+                self._use(reply.body, self._clock.now())
             except (NetError, ParseError) as error:
                 log.warning("a seed gave no list of nodes: %s", error)
             else:
                 return reply.body
         return None
 
-    def _use(self, body: bytes) -> None:
-        found = {node.ed25519: node for node in seed.parse_service_nodes(body).nodes if node.contactable}
-        if not found:
+    def _use(self, body: bytes, as_of_ms: int) -> None:
+        listed = seed.parse_service_nodes(body)
+        nodes = {node.ed25519: node for node in listed.nodes if node.contactable}
+        if not nodes:
             raise ParseError("seed: a list without nodes")
-        self._nodes = found
+        self._listed = Listed(nodes, listed.height, as_of_ms)
 
     async def _save(self, body: bytes) -> None:
         path = self._path
@@ -146,4 +164,5 @@ class SeedGuards:
         path = self._path
         if path is not None:
             with contextlib.suppress(OSError, ParseError):
-                self._use(await self._disk.run(path.read_bytes))
+                written = await self._disk.run(path.stat)
+                self._use(await self._disk.run(path.read_bytes), round(written.st_mtime * 1000))
