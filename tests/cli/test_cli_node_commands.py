@@ -12,14 +12,14 @@ import threading
 import pytest
 import uvloop
 
-from ramson.cli import main, operate_status
+from ramson.cli import main, node_process, operate_status
 from ramson.cli.operate_status import Look, duration, rates, render, size
 from ramson.node import certificate, key_backup
 from ramson.node.config import NodeConfig
 from ramson.node.key_backup import Cost
 from ramson.node.keys import NodeKeys
 from ramson.node.node import Node
-from ramson.node.settings import default_file
+from ramson.node.settings import default_file, parse, parse_assignment, settle
 from ramson.protocol import network_file
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
@@ -351,18 +351,36 @@ def test_without_a_terminal_a_passphrase_must_be_given(ramson, home):
 
 LOADED = """
 import sys
-from ramson.cli.app import app
-app(["node", "config"], standalone_mode=False)
+import ramson.cli.node_process
 from ramson.world.real.omq import ZmqTransport
-print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
-print(*sorted(name for name in sys.modules if name.startswith("ramson.")), file=sys.stderr)
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+print(*sorted(name for name in sys.modules if name.startswith("ramson.")))
 """
 
 
-def test_the_process_of_a_node_holds_nothing_of_a_client():
+def test_the_process_of_a_node_holds_nothing_of_clients_or_of_the_command_line():
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
-    packages, ours = (set(line.split()) for line in done.stderr.splitlines())
+    packages, ours = (set(line.split()) for line in done.stdout.splitlines())
     assert {"uvloop", "apsw", "zmq"} <= packages
-    assert not packages & {"google", "rich", "cryptography"}
+    assert not packages & {"typer", "pydantic", "rich", "google", "cryptography"}
     assert "ramson.node.node" in ours
     assert not [name for name in ours if name.startswith(("ramson.messenger", "ramson.network", "ramson.bot"))]
+
+
+def test_a_node_that_is_run_becomes_a_process_with_the_same_settings(ramson, home, monkeypatch):
+    became = []
+    monkeypatch.setattr(os, "execv", lambda _path, arguments: became.append(arguments))
+    code, _, err = ramson("node", "run", "--config", home / "node.toml", "--set", "limits.connections=77")
+    assert (code, err) == (0, "")
+    assert became[0][:3] == [sys.executable, "-m", "ramson.cli.node_process"]
+    chosen = settle({}, dict(map(parse_assignment, became[0][3:])))
+    written = parse((home / "node.toml").read_text())
+    assert chosen == settle(written, {"limits.connections": 77})
+
+
+@pytest.mark.parametrize("arguments", [[], ["data_dir=/nowhere"], ["limits.connections=none"]])
+def test_the_process_of_a_node_says_in_a_line_why_it_does_not_run(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        node_process.main(arguments)
+    assert exit_.value.code == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1

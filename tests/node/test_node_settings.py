@@ -3,7 +3,7 @@
 import contextlib
 import re
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -151,3 +151,20 @@ def test_the_documented_default_file_is_toml_a_person_can_edit():
     text = settings.default_file()
     assert max(map(len, text.splitlines())) <= 110
     assert tomllib.loads(text) == {section: {} for section in dict.fromkeys(o.section for o in OPTIONS if o.section)}
+
+
+def of_kind(option):
+    if option.choices:
+        return st.sampled_from(option.choices)
+    if isinstance(option.default, bool):
+        return st.booleans()
+    return st.text() if isinstance(option.default, str) else st.integers(option.least, option.most)
+
+
+@given(st.fixed_dictionaries({}, optional={option.attribute: of_kind(option) for option in OPTIONS}))
+def test_settings_written_as_assignments_are_read_again(changes):
+    chosen = replace(settle({}, CLOSED), **changes)
+    read = dict(map(parse_assignment, settings.assignments(chosen)))
+    assert {BY_KEY[key].attribute: value for key, value in read.items()} == {
+        option.attribute: value for option in OPTIONS if (value := getattr(chosen, option.attribute)) != option.default
+    }

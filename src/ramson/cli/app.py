@@ -13,7 +13,7 @@ import typer
 
 from ramson._version import __version__
 from ramson.cli.lazy import LazyGroup
-from ramson.cli.terminal import report
+from ramson.cli.report import report
 from ramson.cli.way_out import CountryOption, ProxyFileOption, ReachFileOption, RouteOption, Wishes, remember
 from ramson.errors import RamsonError
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ramson.cli.operate_options import StopOption
 from ramson.cli.options import NetworkOption, resolve_network
-from ramson.cli.service import LogLevel, StopOption, serve
+from ramson.cli.service import LogLevel, serve
 from ramson.cli.terminal import JsonOption, note, progress, result, result_json, run
 from ramson.errors import LocalError
 

@@ -7,17 +7,15 @@ from typing import Final
 
 import typer
 
-from ramson.cli.operate_settings import (
+from ramson.cli.operate_options import (
     ConfigOption,
     DirOption,
     NameOption,
     NetworkFileOption,
     OxendOption,
     SetOption,
-    find_place,
-    load,
-    node_config,
 )
+from ramson.cli.operate_settings import find_place, load, node_config
 from ramson.cli.terminal import JsonOption, progress, result_json, run
 from ramson.node.checkup import Check, Checkup, Verdict
 from ramson.world import DaemonAddress, real

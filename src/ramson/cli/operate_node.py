@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Annotated
 
 import typer
 
-from ramson.cli.operate_settings import (
+from ramson.cli import node_process
+from ramson.cli.operate_options import (
     ConfigOption,
     DirOption,
     NameOption,
     NetworkFileOption,
     OxendOption,
     SetOption,
-    find_place,
-    load,
-    node_config,
+    StopOption,
 )
-from ramson.cli.service import LogFormat, LogLevel, StopOption, serve
+from ramson.cli.operate_settings import load
+from ramson.cli.service import LogFormat, LogLevel
 from ramson.cli.terminal import result
-from ramson.errors import LocalError
-from ramson.node import certificate, settings
-from ramson.node.beside_oxend import node_beside_oxend
-from ramson.node.keys import NodeKeys
-from ramson.node.node import Node
-from ramson.registry import FileRegistry
-from ramson.world import DaemonAddress, real
+from ramson.node import settings
 
 
 def config() -> None:
@@ -92,33 +86,6 @@ def run_node(
         },
         assignments,
     )
-    place = find_place(chosen)
-    configured = node_config(chosen, place)
-    directory = Path(chosen.data_dir)
-    world = real.world()
-    level, written = LogLevel(chosen.log_level), LogFormat(chosen.log_format)
-    if place is None:
-        address = DaemonAddress.parse(chosen.network_oxend)
-        chain = certificate.load_or_create(directory, world.clock.now())
-        asked = None if chosen.network_seeds else ()
-        serve(
-            lambda: node_beside_oxend(world, address, chain, configured, seeds=asked),
-            level=level,
-            log_format=written,
-            stop_with_input=stop_with_input,
-        )
-        return
-    keys = NodeKeys.load_or_create(directory, world.entropy)
-    if keys.ed25519.public != place.entry.record.ed25519:
-        raise LocalError(
-            f"the keys in {directory} are not those of {chosen.network_name} in {chosen.network_file}",
-            remedy="Give the directory that belongs to this node, or list its public keys in the network file.",
-        )
-    chain = certificate.load_or_create(directory, world.clock.now())
-    registry = FileRegistry(place.network)
-    serve(
-        lambda: Node(world, keys, chain, configured, registry),
-        level=level,
-        log_format=written,
-        stop_with_input=stop_with_input,
-    )
+    node_process.prepare(chosen)
+    become = node_process.command(chosen, stop_with_input=stop_with_input)
+    os.execv(become[0], become)  # noqa: S606 - this very interpreter

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ramson.cli.operate_options import StopOption
 from ramson.cli.operate_settings import read_network
-from ramson.cli.service import LogFormat, LogLevel, StopOption, serve
+from ramson.cli.service import LogFormat, LogLevel, serve
 from ramson.errors import LocalError
 from ramson.node import certificate
 from ramson.node.settings import parse_endpoint

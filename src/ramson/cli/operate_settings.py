@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ramson.errors import LocalError
 from ramson.node import settings
@@ -15,38 +12,6 @@ from ramson.node.config import NodeConfig
 from ramson.node.settings import Settings, SettingsError, Value
 from ramson.protocol import network_file
 from ramson.protocol.network_file import NetworkFile, NetworkNode
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        dir_okay=False,
-        help="The node's configuration; `ramson node config` prints one to begin with.",
-    ),
-]
-NetworkFileOption = Annotated[
-    Path | None,
-    typer.Option("--network", metavar="FILE", dir_okay=False, help="The network.json that lists this node."),
-]
-NameOption = Annotated[str | None, typer.Option("--name", help="Which node of network.json this is.")]
-OxendOption = Annotated[
-    str | None,
-    typer.Option(
-        "--oxend",
-        metavar="ADDRESS",
-        help="Instead of a network file, the oxend this node lives beside, such as ipc:///var/lib/oxen/oxend.sock.",
-    ),
-]
-DirOption = Annotated[
-    Path | None, typer.Option("--dir", file_okay=False, help="Where keys, certificate and database live.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Set any option of the configuration, such as limits.connections=500."
-    ),
-]
 
 
 def load(config: Path | None, flags: Mapping[str, object], assignments: list[str] | None = None) -> Settings:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ramson.cli.operate_settings import ConfigOption, read_written
+from ramson.cli.operate_options import ConfigOption
+from ramson.cli.operate_settings import read_written
 from ramson.cli.terminal import Interrupted, JsonOption, result, result_json, run
 from ramson.errors import ParseError, RemoteError
 from ramson.node.metrics_server import STATUS_PATH

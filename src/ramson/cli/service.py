@@ -9,15 +9,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
-from typing import Annotated
 
-import typer
 import uvloop
 
 from ramson.cli import logs
 from ramson.cli.logs import LogFormat
 
-__all__ = ["READY", "LogFormat", "LogLevel", "StopOption", "run", "serve", "stop_requested"]
+__all__ = ["READY", "LogFormat", "LogLevel", "run", "serve", "stop_requested"]
 
 READY = "ready"
 GC_ALLOCATIONS = 10_000  # between collections of the youngest; requests make next to no cycles
@@ -30,11 +28,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-StopOption = Annotated[
-    bool, typer.Option("--stop-with-input", help="Stop when standard input ends, as a launcher wants it.")
-]
 
 
 class _UntilEnd(asyncio.Protocol):

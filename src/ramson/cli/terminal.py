@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ramson.errors import RamsonError
 from ramson.world.real.event_loop import new_event_loop
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def note(text: str) -> None:
         typer.echo(_harmless(text), err=True)
 
 
+<<<<<<< ours
 def report(error: RamsonError) -> None:
     """Say in one line what went wrong and what can be done."""
     text = str(error).strip() or "Something went wrong"
@@ -66,6 +66,8 @@ def report(error: RamsonError) -> None:
     typer.echo(printable(f"{text} {error.remedy}".strip()), err=True)  # a peer may have had a word in it
 
 
+=======
+>>>>>>> theirs
 def printable(text: str) -> str:
     """Return a stranger's text so that it can do nothing to a terminal and cannot pass for another line."""
     return _harmless(text).replace("\n", "\n    ")

@@ -220,22 +220,22 @@ class Devnet:
         return NetworkNode(place.name, place.state, record, secret)
 
     def _prepare(self, plan: Layout) -> dict[str, Worker | Resident]:
-        common = ("--network", str(self.network_path), "--stop-with-input")
-        workers: dict[str, Worker | Resident] = {
-            SEED: Worker(
-                SEED, ("seed", "run", *common, "--dir", str(self.directory / SEED)), self.directory / SEED / "log"
-            )
-        }
+        seed = self.directory / SEED
+        options = ("--network", str(self.network_path), "--dir", str(seed), "--stop-with-input")
+        workers: dict[str, Worker | Resident] = {SEED: Worker(SEED, ("ramson", "seed", "run", *options), seed / "log")}
         for place in plan.places:
             if place.runs:
                 home = self.directory / place.name
-                arguments = ("node", "run", *common, "--allow-private-relay", "--name", place.name, "--dir", str(home))
-                workers[place.name] = Worker(place.name, arguments, home / "log")
+                command = (
+                    *("ramson.cli.node_process", "--stop-with-input", "relay.allow_private=true"),
+                    *(f"data_dir={home}", f"network.file={self.network_path}", f"network.name={place.name}"),
+                )
+                workers[place.name] = Worker(place.name, command, home / "log")
         return workers
 
     def _prepare_files(self, plan: Layout) -> Worker:
         home = self.directory / FILES
-        command = ("servers", "files", "--stop-with-input", "--listen", str(plan.files), "--dir", str(home))
+        command = ("ramson", "servers", "files", "--stop-with-input", "--listen", str(plan.files), "--dir", str(home))
         return Worker(FILES, command, home / "log")
 
     def _prepare_residents(self, plan: Layout) -> dict[str, Worker | Resident]:

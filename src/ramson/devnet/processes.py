@@ -1,7 +1,7 @@
 """The processes of a test network: one seed and one process a node, started, killed and restarted.
 
-Each process is `python -m ramson …`, the command an operator would type.  It prints `ready` when it
-serves, and stops when its standard input ends, so that nothing outlives the launcher, however that dies.
+Each process is what an operator's command starts or, for nodes, what that command becomes.  It prints `ready` when
+it serves, and stops when its standard input ends, so that nothing outlives the launcher, however that dies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class DevnetError(RamsonError):
 
 @dataclass(slots=True)
 class Worker:
-    """One process of the network; `log` is where its standard error goes."""
+    """One process of the network, `python -m` and the arguments; `log` is where its standard error goes."""
 
     name: str
     arguments: tuple[str, ...]
@@ -53,7 +53,6 @@ class Worker:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "ramson",
                 *self.arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

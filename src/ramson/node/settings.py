@@ -266,6 +266,16 @@ def parse_assignment(text: str) -> tuple[str, Value]:
         return key, option.check(value)
 
 
+def assignments(chosen: Settings) -> list[str]:
+    """Write the settings that are not the defaults as KEY=VALUE, for `parse_assignment` to read."""
+    values = {option: getattr(chosen, option.attribute) for option in OPTIONS}
+    return [
+        f'{option.key}="{value}"' if isinstance(value, str) else f"{option.key}={toml(value)}"
+        for option, value in values.items()
+        if value != option.default
+    ]
+
+
 def parse_endpoint(text: str, what: str) -> Endpoint:
     """Read HOST:PORT.  Raises SettingsError that names `what` it was to be."""
     host, _, port = text.rpartition(":")
