@@ -19,12 +19,14 @@ from ramson.errors import LocalError
 from ramson.node import certificate
 from ramson.protocol import bridge as protocol
 from ramson.protocol import network_file
-from ramson.protocol.bridge import Content, Forward, ListQuery, Refusal, Refused, Ticket
+from ramson.protocol.bridge import Content, Forward, ListQuery, Refusal, Refused, Ticket, link
 from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
+from ramson.reach.bridge import BridgeRoute
 from ramson.servers.bridge import asgi, config, cover, keys, wsgi
 from ramson.servers.bridge.service import BridgeService, _Server, server_settings
 from ramson.world import CannotListen, Endpoint, HttpLimits, HttpRequest, HttpResponse, Tls, real
+from ramson.world.pins import pin_of
 
 DATE = re.compile(rb"date: [^\r]*\r\n", re.IGNORECASE)
 CLOCK = real.world().clock
@@ -289,6 +291,60 @@ async def test_a_port_that_is_taken_is_an_error_and_not_a_hang(place):
         with pytest.raises(CannotListen):
             async with BridgeService(real.world(), place.config(listen=str(service.endpoint))):
                 pass
+
+
+class Meter:
+    """Passes connections on and counts the bytes of each, both ways together."""
+
+    def __init__(self, target):
+        self.target, self.totals = target, []
+
+    async def serve(self, reader, writer):
+        number = len(self.totals)
+        self.totals.append(0)
+        onward = await asyncio.open_connection(self.target.host, self.target.port)
+
+        async def pump(source, sink):
+            with contextlib.suppress(ConnectionError):
+                while data := await source.read(65536):
+                    self.totals[number] += len(data)
+                    sink.write(data)
+                sink.close()
+
+        await asyncio.gather(pump(reader, onward[1]), pump(onward[0], writer))
+
+
+async def test_short_connections_are_short_on_the_wire(place, tmp_path):
+    made = certificate.create(CLOCK.now())
+    (tmp_path / "chain.pem").write_bytes(made.certificate)
+    (tmp_path / "key.pem").write_bytes(made.private_key)
+    world, answer = real.world(), random.Random(4).randbytes(40_000)
+    guard = await world.net.listen(
+        Endpoint("127.0.0.1", 0),
+        lambda request: HttpResponse(200, {}, answer[: len(request.body)]),
+        certificate=made,
+        limits=HttpLimits(),
+    )
+    settings = place.config(
+        network=place.describe(guard.endpoint),
+        certificate=str(tmp_path / "chain.pem"),
+        private_key=str(tmp_path / "key.pem"),
+    )
+    async with BridgeService(world, settings) as service:
+        meter = Meter(service.endpoint)
+        server = await asyncio.start_server(meter.serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        known = link.make(f"https://localhost:{port}/", place.secret, "private", pin=pin_of(made))
+        route = BridgeRoute(world, world.outlets.direct(), known, thrifty=True)
+        reply = await route.post(place.guard, answer, timeout=30)
+        assert reply.body == answer
+        await route.close()
+        server.close()
+    assert len(meter.totals) == 14  # seven up, the last of them with the first answer, seven more down
+    # The certificate of this test is one of 400 bytes or so; a usual chain has 3 KB more.
+    assert max(meter.totals) < 11_000
+    await guard.close()
+    await world.net.close()
 
 
 # Other people's servers.

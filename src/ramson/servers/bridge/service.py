@@ -105,7 +105,8 @@ class BridgeService:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        cancelled = isinstance(error, asyncio.CancelledError)  # only the task group knows whether by itself
+        await self._stack.__aexit__(*(kind, error, trace) if cancelled else (None, None, None))
 
     async def _serve(self) -> None:
         config = self._config
