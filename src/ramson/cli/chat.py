@@ -28,6 +28,7 @@ import typer
 
 from ramson.cli.composing import Composer, at_a_terminal, standard_input
 from ramson.cli.files import save_all
+from ramson.cli.harmless import printable
 from ramson.cli.lines import receipt_fields, show_event, show_message
 from ramson.cli.options import (
     AccountOption,
@@ -37,7 +38,7 @@ from ramson.cli.options import (
     account_passphrase,
     resolve_network,
 )
-from ramson.cli.terminal import Interrupted, following, note, printable, progress, result_json, run
+from ramson.cli.terminal import Interrupted, following, note, progress, result_json, run
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RamsonError

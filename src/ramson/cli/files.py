@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ramson.cli.harmless import printable
 from ramson.cli.lines import size
 from ramson.cli.options import (
     AccountOption,
@@ -17,7 +18,7 @@ from ramson.cli.options import (
     account_passphrase,
     resolve_network,
 )
-from ramson.cli.terminal import printable, progress, result, result_json, run
+from ramson.cli.terminal import progress, result, result_json, run
 from ramson.cli.way_out import reach_settings
 from ramson.errors import LocalError
 from ramson.messenger import Attachment, Client, Message

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ramson.cli.terminal import note, printable, result, result_json
+from ramson.cli.harmless import printable
+from ramson.cli.terminal import note, result, result_json
 from ramson.messenger import (
     Attachment,
     CatchUp,

@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from ramson.cli.harmless import printable
 from ramson.cli.lines import line
 from ramson.cli.options import (
     AccountOption,
@@ -22,7 +23,7 @@ from ramson.cli.options import (
     account_passphrase,
     resolve_network,
 )
-from ramson.cli.terminal import following, printable, progress, result, result_json, run
+from ramson.cli.terminal import following, progress, result, result_json, run
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RemoteError

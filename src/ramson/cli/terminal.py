@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from ramson.cli.harmless import harmless
 from ramson.world.real.event_loop import new_event_loop
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-# Letters that change the direction of what follows: text of a stranger could make a line read as another.
-_DIRECTION = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Interrupted(typer.Exit):
@@ -55,30 +53,7 @@ def result_json(value: object) -> None:
 def note(text: str) -> None:
     """Tell a person something beside the result; a program does not want to know."""
     if sys.stderr.isatty():
-        typer.echo(_harmless(text), err=True)
-
-
-<<<<<<< ours
-def report(error: RamsonError) -> None:
-    """Say in one line what went wrong and what can be done."""
-    text = str(error).strip() or "Something went wrong"
-    text = f"{text[0].upper()}{text[1:]}".rstrip(".") + "."
-    typer.echo(printable(f"{text} {error.remedy}".strip()), err=True)  # a peer may have had a word in it
-
-
-=======
->>>>>>> theirs
-def printable(text: str) -> str:
-    """Return a stranger's text so that it can do nothing to a terminal and cannot pass for another line."""
-    return _harmless(text).replace("\n", "\n    ")
-
-
-def _harmless(text: str) -> str:
-    return "".join("�" if _is_control(letter) else letter for letter in text)
-
-
-def _is_control(letter: str) -> bool:
-    return letter in _DIRECTION or (letter not in "\n\t" and (ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0))
+        typer.echo(harmless(text), err=True)
 
 
 @contextlib.contextmanager
@@ -93,7 +68,7 @@ def progress(text: str) -> Iterator[Callable[[str], None]]:
         return
     with console.status(text) as status:
         # As a Text: brackets in a file's name are no markup.
-        yield lambda news: status.update(Text(_harmless(news)))
+        yield lambda news: status.update(Text(harmless(news)))
 
 
 @contextlib.asynccontextmanager
