@@ -1,14 +1,10 @@
 """Typing at a terminal while messages come in, as a person sees it: on a pseudo-terminal with a screen of its own."""
 
-import os
-import pty
 import re
-import select
-import signal
 import sys
-import time
 
 import pytest
+from screens import Screen
 
 CHILD = """
 import asyncio, contextlib, sys
@@ -42,53 +38,29 @@ asyncio.run(main())
 """
 
 
-class Screen:
-    """What a program writes to its terminal, and what is typed there."""
+@pytest.fixture
+def run():
+    """Run Python at a terminal of its own."""
+    started = []
 
-    def __init__(self, script):
-        self.child, self.terminal = pty.fork()
-        if self.child == 0:
-            os.environ["TERM"] = "xterm"
-            os.execv(sys.executable, [sys.executable, "-c", script])
-        self.text = ""
+    def start(script):
+        at = Screen()
+        started.append((at, at.start([sys.executable, "-c", script])))
+        return at
 
-    def type(self, keys):
-        os.write(self.terminal, keys.encode())
-
-    def until(self, wanted, seconds=30.0):
-        """Read until something is written; answer what the terminal is asked (where its cursor is)."""
-        end = time.monotonic() + seconds
-        while wanted not in self.text:
-            ready = select.select([self.terminal], [], [], max(0, end - time.monotonic()))[0]
-            assert ready, f"{wanted!r} did not appear in {self.text!r}"
-            try:
-                piece = os.read(self.terminal, 65536).decode(errors="replace")
-            except OSError:
-                piece = ""
-            assert piece, f"{wanted!r} did not appear in {self.text!r}"
-            if "\x1b[6n" in piece:
-                self.type("\x1b[1;1R")
-            self.text += piece
-        seen, self.text = self.text, self.text.split(wanted, 1)[1]
-        return seen
-
-    def close(self):
-        os.close(self.terminal)
-        os.kill(self.child, signal.SIGKILL)
-        os.waitpid(self.child, 0)
+    yield start
+    for at, program in started:
+        program.kill()
+        program.wait()
+        at.close()
 
 
 @pytest.fixture
-def screen():
-    screens = []
-
+def screen(run):
     def start(stranger="hello"):
-        screens.append(Screen(CHILD.replace("STRANGER", repr(stranger))))
-        return screens[-1]
+        return run(CHILD.replace("STRANGER", repr(stranger)))
 
-    yield start
-    for each in screens:
-        each.close()
+    return start
 
 
 def test_a_half_typed_line_stays_whole_when_a_message_comes(screen):
@@ -116,7 +88,7 @@ def test_the_end_of_the_input_and_ctrl_c_end_it(screen, keys):
     at.until("TOLD True")
 
 
-def test_what_a_peer_put_into_an_error_or_a_files_name_can_do_nothing_either():
+def test_what_a_peer_put_into_an_error_or_a_files_name_can_do_nothing_either(run):
     script = """
 from ramson.cli.terminal import note, progress, report
 from ramson.errors import RemoteError
@@ -127,9 +99,8 @@ with progress("Saving…") as show:
     show("file " + hostile)
 print("well over")
 """
-    at = Screen(script)
+    at = run(script)
     seen = at.until("well over")
-    at.close()
     assert "The node said �[2J[/red][link=x]�name." in seen
     assert "saving �[2J[/red][link=x]�name" in seen
     assert "\x1b[2J" not in seen

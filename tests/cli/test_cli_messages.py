@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from screens import Screen
 
 from ramson.crypto.account import AccountKeys
 from ramson.devnet import Devnet
@@ -263,3 +264,41 @@ def test_two_people_chat_decide_about_requests_and_change_names(people):
     code, _, err = finish(start("bob", "send", ids["alice"], "x"))
     assert code == 1
     assert "blocked" in err
+
+
+def test_a_person_chats_at_a_terminal(people):
+    ids, start = people
+    at = Screen()
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), at.line)
+    chat = start("alice", "chat", ids["bob"], **ends)
+    try:
+        at.until("/help")  # below the line
+        at.type("good mor")
+        at.until("good mor")
+        assert finish(start("bob", "send", ids["alice"], "are you \x1b[2Jthere?"))[0] == 0
+        seen = at.until("are you �[2Jthere?")
+        assert "\x1b[2Jthere" not in seen
+        at.until("good mor")  # drawn anew
+        at.type("ning\r")
+        at.until("3 of 3 ")  # only what is new of "sent to 3 of 3 nodes" is written
+        at.type("/nonsense\r")
+        at.until("there is no such order")
+        at.type("/react 👍\r/help\r")
+        at.until("end; so does Ctrl-D")
+        at.type("\x04")
+        assert chat.wait(60) == 0
+    finally:
+        chat.kill()
+        chat.wait()
+        at.close()
+    assert finish(start("bob", "search", "morning"))[1] == ""  # looking fetches nothing
+    assert finish(start("bob", "contacts", "--fetch"))[0] == 0
+    assert "good morning" in finish(start("bob", "search", "morning"))[1]
+
+
+def test_an_account_is_deleted_here_and_everywhere(people):
+    ids, start = people
+    finish(start("alice", "send", ids["bob"], "for the swarm"))
+    code, out, err = finish(start("bob", "account", "delete", "--everywhere", "--yes"))
+    assert (code, out, err) == (0, "deleted: confirmed by 3 nodes\n", "")
+    assert "no account file" in finish(start("bob", "contacts"))[2]

@@ -44,6 +44,8 @@ class StoreCache:
         self._loop.call_soon_threadsafe(self._write, data)
 
     def _write(self, data: bytes) -> None:
+        if self._store.closed:  # the account was deleted while its network was still up
+            return
         try:
             self._store.save(self._key, data)
         except AccountFileError as error:

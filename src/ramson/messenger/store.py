@@ -78,7 +78,8 @@ class Store:
     def __init__(self, connection: apsw.Connection, closed: Callable[[], object] = lambda: None) -> None:
         migrate(connection)
         self.db = Database(connection)
-        self._closed = closed
+        self._at_end = closed
+        self.closed = False
         (entropy,) = self.db.row("SELECT entropy FROM identity")
         self.keys = (
             AccountKeys.from_entropy(entropy) if len(entropy) == ENTROPY_SIZE else AccountKeys.from_seed(entropy)
@@ -151,7 +152,8 @@ class Store:
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         self.db.close()
-        self._closed()
+        self._at_end()
+        self.closed = True
 
     # The account
 
