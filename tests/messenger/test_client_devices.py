@@ -93,6 +93,7 @@ def test_a_day_with_two_devices(town):
             assert (request.name, request.request, bob.contacts()) == ("Alice", True, [])
             await request.last.reply("hello yourself", quote=True)
             await until(lambda: phone.contact(bob.account_id).approved_me)
+            await until(lambda: phone.history(bob.account_id)[-1].incoming)  # it may come after the approval
             answer = phone.history(bob.account_id)[-1]
             assert answer.quote.sent_ms == request.last.sent_ms
             await answer.react("👋")
