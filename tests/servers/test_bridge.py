@@ -78,7 +78,9 @@ class FakeNet:
 class Town:
     """A bridge and somebody who has its second link."""
 
-    def __init__(self, path=IN_MEMORY, *, limits=None, allow_private=True, signed=None, secrets=SECRETS):
+    def __init__(
+        self, path=IN_MEMORY, *, parcels=IN_MEMORY, limits=None, allow_private=True, signed=None, secrets=SECRETS
+    ):
         self.clock, self.net, entropy = SetClock(), FakeNet(), random.Random(1)
         self.world = SimpleNamespace(clock=self.clock, entropy=entropy, net=self.net, disk=real.ThreadDisk)
         self.limits = limits or Limits()
@@ -87,7 +89,7 @@ class Town:
             secrets,
             FixedGuards(NETWORK),
             Nonces(str(path), real.ThreadDisk()),
-            Parcels(IN_MEMORY, real.ThreadDisk(), self.clock, capacity=self.limits.max_kept),
+            Parcels(str(parcels), real.ThreadDisk(), self.clock, capacity=self.limits.max_kept),
             limits=self.limits,
             node_list=lambda: signed,
             allow_private=allow_private,
@@ -187,6 +189,18 @@ async def test_a_large_request_comes_in_pieces_and_a_large_reply_leaves_in_parts
             got += (await town.ask(Rest(SMALL, NAME, len(got)))).data
         assert got == answer
         assert await town.ask(Rest(SMALL, NAME, len(got))) == Refused(Refusal.LOST)
+
+
+async def test_processes_of_one_site_share_what_comes_and_leaves_in_pieces(tmp_path):
+    files = {"path": tmp_path / "used", "parcels": tmp_path / "parcels"}
+    async with Town(**files) as one, Town(**files) as other:
+        other.world.entropy.seed(2)  # as processes draw different numbers
+        other.net.reply = HttpResponse(200, {}, bytes(10_000))
+        assert await one.ask(Piece(SMALL, NAME, 0, b"first, ")) == Kept()
+        first = await other.ask(forward(b"second", before=7))
+        assert other.net.requests[0][1].body == b"first, second"
+        rest = await one.ask(Rest(SMALL, NAME, len(first.data)))
+        assert len(first.data) + len(rest.data) == first.total == rest.total == 10_000
 
 
 async def test_pieces_that_are_not_there_are_lost():
@@ -434,7 +448,7 @@ async def test_a_bridge_gives_the_list_it_runs_with_unsigned_unless_it_has_a_sig
     town.net.reply = HttpResponse(200, {}, json.dumps(reply).encode())
 
     async def given(settings):
-        town.bridge = build(town.world, settings, processes=True)[0]
+        town.bridge = build(town.world, settings, processes=True)
         async with town.bridge:
             return (await town.ask(ListQuery(LARGE, NAME), secret=secret)).data
 

@@ -281,6 +281,14 @@ async def test_with_a_certificate_it_speaks_https_itself(place, tmp_path):
     await world.net.close()
 
 
+async def test_a_certificate_that_is_none_is_an_error_at_the_start(place, tmp_path):
+    (tmp_path / "chain.pem").write_text("nonsense")
+    settings = place.config(certificate=str(tmp_path / "chain.pem"), private_key=str(tmp_path / "chain.pem"))
+    with pytest.raises(LocalError, match="cannot be loaded"):
+        async with BridgeService(real.world(), settings):
+            pass
+
+
 async def test_without_a_certificate_it_is_not_shown_to_the_world(place):
     with pytest.raises(LocalError, match="behind a web server"):
         BridgeService(real.world(), place.config(listen="0.0.0.0:8080"))

@@ -121,7 +121,7 @@ class _Starting:
         async with self._lock:
             if self._app is None:
                 world = real.world()
-                bridge, _ = build(world, self._config, processes=True)
+                bridge = build(world, self._config, processes=True)
                 await self._stack.enter_async_context(bridge)
                 self._stack.push_async_callback(world.net.close)
                 self._app = BridgeApp(bridge, self._cover, forwarded_hops=self._config.forwarded_hops)

@@ -126,6 +126,10 @@ class Bridge:
         """How many guards can be reached."""
         return len(self._guards.listed.nodes)
 
+    async def refresh(self) -> None:
+        """See that the list of guards is not old, before anybody needs it."""
+        await self._guards.refresh()
+
     # The first gate.
 
     async def admit(self, method: str, target: str, length: int | None) -> Admission | None:

@@ -24,8 +24,8 @@ PARCELS_FILE: Final = "transfers.sqlite"
 GUARDS_FILE: Final = "nodes.json"
 
 
-def build(world: World, config: BridgeConfig, *, processes: bool) -> tuple[Bridge, Guards]:
-    """Return the bridge that `config` describes, to be entered, and its guards.
+def build(world: World, config: BridgeConfig, *, processes: bool) -> Bridge:
+    """Return the bridge that `config` describes, to be entered.
 
     With `processes` transfers are kept in a file, as others may serve the next piece; else in memory.  Used tickets
     are always kept in a file, or they would be good again after a restart.  Raises LocalError, ParseError.
@@ -34,7 +34,7 @@ def build(world: World, config: BridgeConfig, *, processes: bool) -> tuple[Bridg
     secrets = tuple(key.secret for key in keys.required(config.directory))
     guards = _guards(world, config)
     parcels = str(config.directory / PARCELS_FILE) if processes else IN_MEMORY
-    bridge = Bridge(
+    return Bridge(
         world,
         secrets,
         guards,
@@ -44,7 +44,6 @@ def build(world: World, config: BridgeConfig, *, processes: bool) -> tuple[Bridg
         node_list=_Lists(config.node_list, guards, _list_name(config)),
         allow_private=config.allow_private,
     )
-    return bridge, guards
 
 
 def _guards(world: World, config: BridgeConfig) -> Guards:

@@ -18,12 +18,10 @@ import uvicorn
 
 from ramson.errors import LocalError
 from ramson.servers.bridge.asgi import BridgeApp
-from ramson.servers.bridge.bridge import Bridge
 from ramson.servers.bridge.building import build
 from ramson.servers.bridge.config import BridgeConfig
 from ramson.servers.bridge.counters import CONTENT_TYPE, write
 from ramson.servers.bridge.cover import asgi_site, site_directory
-from ramson.servers.bridge.guards import SeedGuards
 from ramson.servers.bridge.transport import LINE_FILE, Door
 from ramson.world import CannotListen, Endpoint, HttpLimits, HttpRequest, HttpResponse, Listener, World
 
@@ -62,7 +60,7 @@ class BridgeService:
                 "without a certificate a bridge listens on this machine only, behind a web server",
                 remedy="Set `certificate` and `private_key`, or listen at 127.0.0.1.",
             )
-        self._bridge, self._guards = build(world, config, processes=False)
+        self._bridge = build(world, config, processes=False)
         self._server: _Server | None = None
         self._metrics: Listener | None = None
         self._tasks = asyncio.TaskGroup()
@@ -75,11 +73,6 @@ class BridgeService:
         return Endpoint(self._config.listen.host, self._server.port if self._server else self._config.listen.port)
 
     @property
-    def bridge(self) -> Bridge:
-        """The bridge that is served."""
-        return self._bridge
-
-    @property
     def metrics(self) -> Endpoint | None:
         """Where the numbers are shown."""
         return None if self._metrics is None else self._metrics.endpoint
@@ -87,8 +80,7 @@ class BridgeService:
     async def __aenter__(self) -> Self:
         try:
             await self._stack.enter_async_context(self._bridge)
-            if isinstance(self._guards, SeedGuards):
-                await self._guards.refresh()
+            await self._bridge.refresh()
             if self._config.metrics is not None:
                 self._metrics = await self._world.net.listen(
                     self._config.metrics, self._show, certificate=None, limits=HttpLimits(max_connections=16)
@@ -119,6 +111,12 @@ class BridgeService:
             certificate=None if config.certificate is None else str(config.certificate),
             private_key=None if config.private_key is None else str(config.private_key),
         )
+        try:
+            settings.load()
+        except OSError:  # an SSLError is one
+            raise LocalError(
+                "the certificate and its key cannot be loaded", remedy="Both must be PEM and belong together."
+            ) from None
         server = self._server = _Server(settings)
         await self._stack.enter_async_context(self._tasks)
         serving = self._tasks.create_task(_life(server), name="web server")

@@ -47,8 +47,7 @@ class _Running:
 
 
 async def _entered(config: BridgeConfig) -> Bridge:
-    bridge, _ = build(real.world(), config, processes=True)
-    return await bridge.__aenter__()  # it ends with the process
+    return await build(real.world(), config, processes=True).__aenter__()  # it ends with the process
 
 
 class BridgeWsgi:
