@@ -11,6 +11,7 @@ import statistics
 import time
 from functools import partial
 
+import apsw
 import pytest
 
 from ramson.messenger import keyslots, sealed_database, vault
@@ -145,6 +146,21 @@ def test_they_grow_together_whichever_account_is_used(path):
         connection = vault.open_file(path, passphrase, entropy=entropy())
         assert connection.pragma("integrity_check") == "ok"
         connection.close()
+
+
+def test_nothing_is_added_to_one_that_is_open_here_or_elsewhere(path):
+    connection = vault.open_file(path, REAL, entropy=entropy())
+    used = files(path)[KeyFile.parse(path.read_bytes()).unlock(REAL).slot]
+    size = used.stat().st_size
+    extend = partial(sealed_database._extend, used, size + 1_000_000, entropy())
+    with pytest.raises(apsw.BusyError):
+        extend()
+    assert in_a_child(extend) == 1
+    assert used.stat().st_size == size
+    connection.close()
+    extend()
+    assert used.stat().st_size > size
+    assert opens(path, REAL) == "real"
 
 
 def test_bytes_added_to_one_that_is_open_lose_nothing(path):

@@ -28,7 +28,7 @@ BUSY_MS: Final = 10_000  # how long another program may keep the file to itself
 LEAST: Final = 512 * 1024  # bytes of the smallest file; an empty account has fewer
 
 _READABLE: Final = bytes.fromhex("1000020220402020")  # page size and file format, as they are in a sealed page 1
-_PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 16  # SQLite's file layer writes less than 128 KiB at once
 
 
 def connect(path: Path, key: bytes, salt: bytes) -> apsw.Connection:
@@ -74,10 +74,10 @@ def log_files(path: Path) -> tuple[Path, Path]:
 def level(files: tuple[Path, Path], entropy: Entropy) -> None:
     """Make two databases equally long and equally old, unless one is in use.
 
-    Bytes are only ever added at the end: whoever opens one meanwhile writes over them, and loses nothing.  Whoever
-    cannot do this, for want of room, leaves it: what is in the databases is not concerned.
+    Bytes are added at the end only, and under SQLite's own lock, which nobody gets while the database is open.  Where
+    it cannot be done, as for want of room, it is left: what is in the databases is not concerned.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, apsw.Error):
         if any(log_files(each)[0].exists() for each in files):
             return
         size = rounded(max(each.stat().st_size for each in files))
@@ -95,12 +95,18 @@ def rounded(size: int) -> int:
 
 
 def _extend(path: Path, size: int, entropy: Entropy) -> None:
-    missing = size - path.stat().st_size
-    if missing <= 0:
-        return
-    with path.open("ab", buffering=0) as file:
-        for piece in _random(missing, entropy):
-            file.write(piece)
+    # Through SQLite's file layer: closing a plain descriptor would drop the locks of this process's connections.
+    file = apsw.VFSFile("unix", str(path.absolute()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READWRITE, 0])
+    try:
+        file.xLock(apsw.SQLITE_LOCK_SHARED)
+        file.xLock(apsw.SQLITE_LOCK_EXCLUSIVE)
+        end = file.xFileSize()
+        for piece in _random(max(0, size - end), entropy):
+            file.xWrite(piece, end)
+            end += len(piece)
+    finally:
+        file.xUnlock(apsw.SQLITE_LOCK_NONE)
+        file.xClose()
 
 
 def _random(size: int, entropy: Entropy) -> Iterator[bytes]:
