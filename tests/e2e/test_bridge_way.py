@@ -138,12 +138,12 @@ def test_in_virtual_time(tmp_path, freeze, knows_nodes):
     assert wall.flows
 
 
-OURS = set()
+CONNECTIONS = []  # while it has a set, that is told of every connection this process makes
 
 
 def _notice(event, arguments):
-    if event == "socket.connect":
-        OURS.add(arguments[1])
+    if event == "socket.connect" and CONNECTIONS:
+        CONNECTIONS[0].add(arguments[1])
 
 
 @pytest.mark.e2e
@@ -180,13 +180,14 @@ async def test_on_sockets(tmp_path, monkeypatch, capsys):
             nodes = tuple(node.record for node in devnet.network.nodes)
             settings = ReachSettings().changed(bridge=uri, route="bridge")
             (tmp_path / "people").mkdir()
-            sys.addaudithook(_notice)
-            OURS.clear()
+            sys.addaudithook(_notice)  # for good, as hooks are
+            CONNECTIONS.append(connections := set())
             async with asyncio.timeout(200):
                 worlds = [real.world(), real.world()]
                 await correspond(replace(profile, bundled=nodes), settings, tmp_path / "people", worlds)
-            reached = {address for address in OURS if isinstance(address, tuple)}
+            reached = {address for address in connections if isinstance(address, tuple)}
         finally:
+            CONNECTIONS.clear()
             log += (await bridge.communicate(b""))[1]
         assert reached
         assert {address[1] for address in reached} == {port}, "something went another way than the bridge"

@@ -1,7 +1,8 @@
 """What a bridge has to remember for some minutes: which tickets were used, and the parts of what is being transferred.
 
 Both are SQLite files that the processes of one site may share, or in memory for a single process.  Nothing in them says
-who asked, or when to better than ten minutes: nonces are random, transfers are sealed to others or public.
+who asked: nonces are random, transfers are sealed to others or public.  When, they say to ten minutes and to one.  What
+is old is deleted when the next request comes, and overwritten, though SQLite's log may hold it for some requests more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ T = TypeVar("T")
 
 IN_MEMORY: Final = ":memory:"
 MAX_NONCES: Final = 1_000_000  # about 100 MB; far beyond what the rate limits let in
-KEEP_MS: Final = 120_000  # since a transfer was last touched
+KEEP_MS: Final = 120_000  # since the minute in which a transfer was last touched
+MINUTE_MS: Final = 60_000
 BUSY_MS: Final = 2000
 
 _NONCES: Final = """
@@ -68,7 +70,7 @@ class _Database:
         self._db = apsw.Connection(self._path)
         self._db.set_busy_timeout(BUSY_MS)
         # Losing the last moments with the machine's power is no harm; losing them with the process would be.
-        for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
             self._db.execute(f"PRAGMA {setting}").fetchall()
         self._db.execute(self._schema)
 
@@ -182,7 +184,7 @@ class Parcels(_Database):
                 "SELECT status, size, substr(data, ?, ?) FROM transfers JOIN parts USING (name)"
                 " WHERE name = ? AND touched > ? AND size > ?"
             )
-            now = self._clock.now()
+            now = self._minute()
             row = next(iter(db.execute(sql, (offset + 1, size, name, now - KEEP_MS, offset))), None)
             if row is None:
                 return None
@@ -191,8 +193,11 @@ class Parcels(_Database):
 
         return await self._run(work)
 
+    def _minute(self) -> int:
+        return self._clock.now() // MINUTE_MS * MINUTE_MS
+
     def _add(self, db: apsw.Connection, name: bytes, status: int, offset: int, data: bytes) -> bool:
-        now = self._clock.now()
+        now = self._minute()
         db.execute("DELETE FROM transfers WHERE touched <= ?", (now - KEEP_MS,))
         if _value(db, "SELECT coalesce(sum(size), 0) FROM transfers") + len(data) > self._capacity:
             return False
