@@ -19,11 +19,6 @@ class FixedRoute:
         self._route = route
         self._entropy = entropy
 
-    @property
-    def route(self) -> Route:
-        """The route in use."""
-        return self._route
-
     async def send(self, guard: NodeRecord, sealed: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Net's
         """See Entry."""
         return await self._route.post(guard, sealed, timeout=timeout)

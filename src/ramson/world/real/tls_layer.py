@@ -143,5 +143,6 @@ class TlsLayer(asyncio.Protocol):
 
     def _send_held(self) -> None:
         self._timer = None
-        self._transport.write(self._held.pop(0))
-        self._send_later()
+        if not self._transport.is_closing():
+            self._transport.write(self._held.pop(0))
+            self._send_later()
