@@ -15,9 +15,10 @@ from ramson.errors import RemoteError
 from ramson.network import DeleteReceipt, Network
 from ramson.protocol.nodes import NodeRecord
 
-# Others give up after 15 s.  One attempt by a path with a dead node takes 10 s, and this is done once in a life.
-SECONDS: Final = 60.0
-TRIES: Final = 5
+# Others give up after 15 s.  One attempt by a path with a dead node takes 10 s, or does not come back at all while a
+# member waits for a dead one; and this is done once in a life.
+SECONDS: Final = 180.0
+ANSWERS: Final = 3  # after so many, nodes that have not confirmed will not
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,18 @@ async def delete_swarm(network: Network, keys: AccountKeys) -> Deletion:
     failure: RemoteError | None = None
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SECONDS):
-            for attempt in range(TRIES):
-                if attempt:
-                    await asyncio.sleep(1)
+            answers = 0
+            while answers < ANSWERS:
                 try:
                     receipt = await network.delete_all(keys)
                 except RemoteError as error:
                     failure = error
-                    continue
-                confirmed |= dict.fromkeys(receipt.deleted_by)
-                if all(node in confirmed for node in receipt.failed):
-                    break
+                else:
+                    answers += 1
+                    confirmed |= dict.fromkeys(receipt.deleted_by)
+                    if all(node in confirmed for node in receipt.failed):
+                        break
+                await asyncio.sleep(1)
     if receipt is None:
         raise failure or RemoteError("no node of our swarm could be asked", remedy="Try again in a minute.")
     return Deletion(tuple(confirmed), tuple(node for node in receipt.failed if node not in confirmed))
