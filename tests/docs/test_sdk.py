@@ -10,6 +10,7 @@ from ramson import Bot
 from ramson.bot import command_line
 from ramson.testing import on_fake_network
 
+TESTS = ["test_weather", "test_the_courier", "test_answer_one", "test_double"]
 SDK = (Path(__file__).parents[2] / "docs" / "sdk.md").read_text()
 
 
@@ -20,18 +21,14 @@ def the_program():
     return names
 
 
-@pytest.mark.parametrize("name", ["test_weather", "test_the_courier", "test_answer_one"])
+@pytest.mark.parametrize("name", TESTS)
 def test_the_tutorials_own_tests_pass(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     the_program()[name]()
 
 
 def test_every_test_of_the_tutorial_is_run():
-    assert {name for name in the_program() if name.startswith("test_")} == {
-        "test_weather",
-        "test_the_courier",
-        "test_answer_one",
-    }
+    assert {name for name in the_program() if name.startswith("test_")} == set(TESTS)
 
 
 def test_a_word_about_every_subcommand():

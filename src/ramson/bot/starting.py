@@ -108,7 +108,7 @@ pytest
 """,
     ".gitignore": """\
 *.ramson
-*.ramson-*
+*.ramson.*
 passphrase*
 .venv/
 __pycache__/

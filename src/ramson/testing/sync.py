@@ -19,8 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from ramson.sync.loop import Host, limited
+from ramson import bot as asynchronous
+from ramson.crypto.account import AccountId
+from ramson.sync import Bot
+from ramson.sync.bot import CALLS
+from ramson.sync.loop import Block, Host, limited
 from ramson.testing import network, sync_facade
+from ramson.testing.lockstep import LockstepCalls
 from ramson.testing.network import PATIENCE, NothingHeard
 from ramson.testing.sync_facade import Person
 from ramson.world.simulated import Simulation
@@ -52,14 +57,23 @@ class FakeNetwork(sync_facade.FakeNetwork):
                 raise TimeoutError
             self.sleep(0.5)
 
+    def running(self, bot: asynchronous.Bot | Bot) -> Block[AccountId]:
+        """Let a bot, whose handlers are functions of either kind, work on this network, and give its id.
+
+        Its own file, passphrase and network are not touched.  To enter it again is to restart it.
+        """
+        return super().running(bot.bot if isinstance(bot, Bot) else bot)
+
 
 @contextmanager
 def fake_network(*, seed: int = 1, nodes: int = 8, swarms: int = 2) -> Iterator[FakeNetwork]:
     """Make a fake network and give it; another `seed` is another run.  See `ramson.testing.run`."""
     with tempfile.TemporaryDirectory(prefix="ramson-") as directory:
         fake = network.FakeNetwork(Path(directory), seed=seed, nodes=nodes, swarms=swarms)
+        calls = CALLS.set(LockstepCalls())
         try:
             fake.simulation.step(fake.network.up())
             yield FakeNetwork.of(fake, SteppedLoop(fake.simulation))
         finally:
+            CALLS.reset(calls)
             fake.simulation.end()
