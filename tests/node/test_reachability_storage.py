@@ -77,21 +77,26 @@ def test_a_proof_is_of_one_message_one_nonce_and_one_pair():
 async def test_messages_are_picked_by_age_and_life_left(tmp_path, disk, clock):
     mailbox = Mailbox(tmp_path / "m.db", disk, clock)
     try:
+        day = clock.now() + 86_400_000
         assert mailbox.newest() == 0
         assert mailbox.pick(0.5, mailbox.newest(), 0) is None
         for i in range(40):
             data = b"%d" % i
             name = message_hash(ACCOUNT, 0, data)
-            await mailbox.store(NewMessage(ACCOUNT, 0, name, 1, 1000 + i, data))
+            await mailbox.store(NewMessage(ACCOUNT, 0, name, 1, day + i, data))
         mark = mailbox.newest()
-        await mailbox.store(NewMessage(ACCOUNT, 0, message_hash(ACCOUNT, 0, b"late"), 1, 9999, b"late"))
+        await mailbox.store(NewMessage(ACCOUNT, 0, message_hash(ACCOUNT, 0, b"late"), 1, 2 * day, b"late"))
         picked = {mailbox.pick(i / 400, mark, 0).data for i in range(400)}
         assert picked == {b"%d" % i for i in range(40)}
-        assert {s.expiry for i in range(400) if (s := mailbox.pick(i / 400, mark, 1020))} == set(range(1021, 1040))
+        assert {s.expiry for i in range(400) if (s := mailbox.pick(i / 400, mark, day + 20))} == set(
+            range(day + 21, day + 40)
+        )
         sample = mailbox.pick(0.1, mark, 0)
         assert mailbox.find(sample.account, sample.namespace, sample.hash) == sample
-        await mailbox.expire_all(ACCOUNT, None, 500)
-        assert mailbox.find(sample.account, sample.namespace, sample.hash) != sample
+        await mailbox.expire_all(ACCOUNT, None, day - 1)
+        assert mailbox.find(sample.account, sample.namespace, sample.hash).expiry == day - 1
+        await mailbox.expire_all(ACCOUNT, None, clock.now())
+        assert mailbox.find(sample.account, sample.namespace, sample.hash) is None  # it has run out
         await mailbox.delete_all(ACCOUNT, None)
         assert mailbox.find(sample.account, sample.namespace, sample.hash) is None
     finally:
