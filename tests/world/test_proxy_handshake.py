@@ -53,6 +53,12 @@ def test_the_login():
     assert sent.startswith(b"\x05\x01\x02" + b"\x01\x04user\x04p@ss")
 
 
+def test_a_login_without_a_password():
+    proxy = ProxyAddress.parse("socks5://user@127.0.0.1:1080")
+    sent = play(handshake(proxy, NAME), b"\x05\x02", b"\x01\x00", b"\x05\x00\x00\x01\x00", bytes(5))
+    assert b"\x01\x04user\x00\x05\x01\x00" in sent
+
+
 def test_who_gives_a_login_does_not_go_on_without():
     assert refused(handshake(LOGIN, NAME), b"\x05\x00") is Stage.PROXY
     assert refused(handshake(LOGIN, NAME), b"\x05\xff") is Stage.PROXY

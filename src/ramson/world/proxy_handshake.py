@@ -61,7 +61,7 @@ def _socks5(proxy: ProxyAddress, target: Endpoint) -> Handshake:
             Stage.PROXY, "the proxy wants another kind of login" if proxy.user else "the proxy wants a login"
         )
     if method == _PASSWORD:
-        user, password = proxy.user.encode(), proxy.password.encode() or b"\0"
+        user, password = proxy.user.encode(), proxy.password.encode()
         _, status = yield Ask(bytes([1, len(user)]) + user + bytes([len(password)]) + password, 2)
         if status != 0:
             raise NetError(Stage.PROXY, "the proxy does not accept the login")

@@ -89,7 +89,7 @@ def environment(methods: Sequence[str], state: str) -> dict[str, str]:
 def login(arguments: Mapping[str, str]) -> tuple[str, str]:
     """Return the SOCKS5 user name and password that carry a bridge's arguments; empty without arguments.
 
-    A password of nothing is sent as one NUL byte by `proxy_handshake`.  Raises LocalError.
+    What fits the user name leaves a NUL as the password, for RFC 1929 knows no empty one.  Raises LocalError.
     """
     text = ";".join(
         f"{_escape(_SPECIAL_IN_KEY, key)}={_escape(_SPECIAL_IN_VALUE, arguments[key])}" for key in arguments
@@ -98,7 +98,7 @@ def login(arguments: Mapping[str, str]) -> tuple[str, str]:
         raise LocalError("the bridge's arguments hold characters that a transport does not take")
     if len(text) > MAX_ARGUMENTS:
         raise LocalError("the bridge's arguments are too long for a transport")
-    return text[:_HALF], text[_HALF:]
+    return text[:_HALF], text[_HALF:] or ("\0" if text else "")
 
 
 def _escape(special: re.Pattern[str], text: str) -> str:
