@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PROGRAMS := obfs4proxy openssl
+PROGRAMS := obfs4proxy=obfs4proxy openssl=openssl nft=nftables ip=iproute2  # program=package
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: demo system-packages test soak bench lint format cover docs clean
@@ -21,11 +21,12 @@ demo: $(READY)  ## a real network on this machine: two people, twelve nodes, two
 
 system-packages:  ## Debian's programs that some tests talk to: installed as root, otherwise named
 	@for each in $(PROGRAMS); do \
-		command -v $$each >/dev/null && continue; \
+		program=$${each%%=*}; package=$${each#*=}; \
+		command -v $$program >/dev/null && continue; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$each >/dev/null; } \
-				|| echo "$$each cannot be installed: tests with it are skipped" >&2; \
-		else echo "$$each is missing: tests with it are skipped (make system-packages, as root)" >&2; fi; \
+			{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$package >/dev/null; } \
+				|| echo "$$package cannot be installed: tests with it are skipped" >&2; \
+		else echo "$$program is missing: tests with it are skipped (make system-packages, as root)" >&2; fi; \
 	done
 
 test: $(READY) system-packages  ## every test, as the CI runs it
