@@ -9,7 +9,7 @@ from screens import Screen
 CHILD = """
 import asyncio, contextlib, sys
 from ramson.cli.composing import Composer, at_a_terminal
-from ramson.cli.terminal import printable
+from ramson.cli.harmless import printable
 
 told = []
 
@@ -90,7 +90,8 @@ def test_the_end_of_the_input_and_ctrl_c_end_it(screen, keys):
 
 def test_what_a_peer_put_into_an_error_or_a_files_name_can_do_nothing_either(run):
     script = """
-from ramson.cli.terminal import note, progress, report
+from ramson.cli.report import report
+from ramson.cli.terminal import note, progress
 from ramson.errors import RemoteError
 hostile = "\\x1b[2J[/red][link=x]\\rname"
 report(RemoteError("the node said " + hostile))
