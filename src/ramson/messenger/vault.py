@@ -105,7 +105,8 @@ class Hold:
             self._file.close()
             raise AccountInUse(
                 "the account is open already, in this program or another one",
-                remedy="Use that one or close it first; with share=True one can look and send beside it.",
+                remedy="Use that one, or close it first; `ramson send` and what only looks work beside it, in programs"
+                " receive=False or share=True.",
             ) from None
         except OSError as error:
             raise AccountFileError(f"the account file cannot be used: {error.strerror}") from error
