@@ -44,7 +44,7 @@ async def test_one_that_comes_alone_never_waits(box, sizes, monkeypatch):
 
 async def test_after_several_came_at_once_a_few_wait_for_company(box, sizes, monkeypatch):
     await stored(box, "a", "b", "c")
-    monkeypatch.setattr(writer, "GATHER_SECONDS", 0.2)
+    monkeypatch.setattr(writer, "GATHER_SECONDS", 1.0)
     first = asyncio.ensure_future(stored(box, "d"))
     await asyncio.sleep(0.02)  # by itself it would be on the disk long before
     assert not first.done()

@@ -1,6 +1,7 @@
 """Floods of connections at the HTTP listener, from one address and from many: all is bounded, and others are served."""
 
 import asyncio
+import gc
 import os
 import socket
 import ssl
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ramson.world import Endpoint, HttpLimits, HttpResponse
+from ramson.world.real.crowd import MOVING, WAITING, leavers, places
 from ramson.world.real.descriptors import allowed
 from ramson.world.real.listener import listen
 
@@ -85,6 +87,10 @@ async def until(condition):
             return
         await asyncio.sleep(0.01)
     pytest.fail("it did not come about")
+
+
+def worths(listener):
+    return [one.worth for one in listener._connections]
 
 
 def open_files():
@@ -194,11 +200,12 @@ async def test_uploads_give_way_only_when_nobody_idles():
         with Crowd(listener) as crowd:
             sending, writer = await crowd.open()
             writer.write(head)
+            await until(lambda: worths(listener) == [MOVING])
             idle, _ = await crowd.ask()
             third, other = await crowd.open()
             assert await ended(idle)
             other.write(head)
-            await asyncio.sleep(0.05)
+            await until(lambda: worths(listener) == [MOVING, MOVING])
             await crowd.ask()
             assert await ended(sending)
             other.write(b"hi")
@@ -218,6 +225,27 @@ async def test_after_a_flood_nothing_is_left_of_it(certificate):
         assert [len(what) for what in (listener._opening, listener._connections, listener._held)] == [0, 0, 0]
 
 
+async def test_what_is_dropped_as_it_is_accepted_is_closed(recwarn):
+    async with serving(max_connections_per_address=1) as listener:
+        with Crowd(listener) as crowd:
+            readers = [reader for reader, _ in await asyncio.gather(*(crowd.open() for _ in range(20)))]
+            done, _ = await asyncio.wait([asyncio.ensure_future(ended(reader)) for reader in readers[:-1]], timeout=10)
+            assert len(done) == 19
+            assert listener.connections == 1
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn if "unclosed" in str(warning.message)] == []
+
+
+@pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "tls"])
+async def test_closing_while_connections_are_being_set_up(with_tls, certificate):
+    async with serving(certificate if with_tls else None) as listener:
+        with Crowd(listener) as crowd:
+            await asyncio.gather(*(crowd.open() for _ in range(20)))
+            async with asyncio.timeout(8):
+                await listener.close()
+            assert [len(listener._opening), len(listener._connections), listener.connections] == [0, 0, 0]
+
+
 async def test_a_flood_is_logged_once_a_minute_and_without_addresses(caplog):
     async with serving(max_connections_per_address=2) as listener:
         with Crowd(listener) as crowd:
@@ -233,7 +261,6 @@ async def test_a_flood_is_logged_once_a_minute_and_without_addresses(caplog):
 
 async def test_making_room_is_quick_among_ten_thousand():
     """A flood at the brim must not keep the loop busy: looking through all connections serves many newcomers."""
-    from ramson.world.real.crowd import WAITING, leavers, places
 
     class One:
         worth, since = WAITING, 0

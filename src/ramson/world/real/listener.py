@@ -8,6 +8,7 @@ TLS handshake.  storage-rpc.md §1; defaults.md (limits).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -54,7 +55,8 @@ class HttpListener:
         if self._most < limits.max_connections:
             logger.warning("only %d connections at a time: the limit of open files is low", self._most)
         self._connections: set[Connection] = set()
-        self._opening: dict[Connection, asyncio.Task[None]] = {}
+        self._opening: dict[Connection, socket.socket] = {}  # those without a transport yet
+        self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[str, dict[Connection, None]] = {}  # what counts, by caller, in the order it came
         self._count = 0
         self._dropped = 0
@@ -83,29 +85,28 @@ class HttpListener:
         self._closing = True
         self.loop.remove_reader(self._socket.fileno())
         self._socket.close()
-        opening = list(self._opening.values())
-        for task in opening:
-            task.cancel()
+        for sock in self._opening.values():
+            _hang_up(sock)
         for connection in list(self._connections):
             connection.finish()
         try:
             async with asyncio.timeout(GRACE):
-                await self._gone(opening)
+                await self._gone()
         except TimeoutError:
             for answer in list(self.answers):
                 answer.cancel()
             for connection in list(self._connections):
                 connection.abort()
-            await self._gone(opening)
+            await self._gone()
         finally:
             self._timer.cancel()
 
-    async def _gone(self, opening: Collection[asyncio.Task[None]]) -> None:
+    async def _gone(self) -> None:
         """Wait until no connection and no handler is left."""
         while self._connections:
             self._empty.clear()
             await self._empty.wait()
-        await asyncio.gather(*opening, *self.answers, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self.answers, return_exceptions=True)
 
     # ---- what connections report
 
@@ -152,7 +153,10 @@ class HttpListener:
                 self._dropped += 1
                 sock.close()
                 continue
-            self._opening[connection] = self.loop.create_task(self._open(sock, connection))
+            self._opening[connection] = sock
+            task = self.loop.create_task(self._open(sock, connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _accept_again(self) -> None:
         if not self._closing:
@@ -175,11 +179,11 @@ class HttpListener:
         chosen = leavers(held, wanted)
         for connection in chosen:
             self._forget(connection)
-            task = self._opening.pop(connection, None)
-            if task is None:
+            sock = self._opening.get(connection)
+            if sock is None:
                 connection.abort()
             else:
-                task.cancel()
+                _hang_up(sock)
         self._dropped += len(chosen)
         return bool(chosen)
 
@@ -220,6 +224,15 @@ class HttpListener:
             logger.warning("crowded: %d connections were dropped or refused, %d are open", self._dropped, self._count)
             self._dropped, self._told = 0, self.loop.time()
         self._timer = self.loop.call_later(ticks.interval, self._tick)
+
+
+def _hang_up(sock: socket.socket) -> None:
+    """End a connection that is still being set up, as if its far end had.
+
+    Cancelling the set-up would not do: uvloop then may never tell the connection that it is lost.
+    """
+    with contextlib.suppress(OSError):  # it has gone already
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 async def listen(
