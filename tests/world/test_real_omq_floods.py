@@ -11,7 +11,7 @@ from zmq.utils import z85
 
 from ramson.crypto.keys import X25519KeyPair
 from ramson.world import Command, Endpoint
-from ramson.world.real import omq
+from ramson.world.real import omq, omq_gate
 from ramson.world.real.net import RealNet
 from ramson.world.real.omq_gate import GateLimits
 
@@ -251,6 +251,19 @@ async def test_a_slow_message_of_the_largest_size_is_let_through(monkeypatch):
                 await client.say(b"storage.info", b"tag", bytes(100_000))
                 assert await client.hears(5) == [b"REPLY", b"tag", b"info"]
                 served.gate._look()
+
+
+async def test_where_bytes_are_not_counted_connections_still_are(monkeypatch):
+    monkeypatch.setattr(omq_gate, "_COUNTS", False)
+    async with serving(monkeypatch, per_caller=2) as served:
+        with Client(served.port) as client, Crowd(served.port) as crowd:
+            assert await client.is_served()
+            first = await crowd.open("127.0.0.1", b"")
+            await served.connections(2)
+            served.gate._look()
+            await crowd.open("127.0.0.1", b"")
+            assert await ended(first)
+            assert await client.is_served()
 
 
 async def test_a_node_whose_name_is_stolen_has_it_back_at_once(monkeypatch, caplog):

@@ -32,6 +32,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 import termios
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ TELL: Final = 60.0  # seconds between two log lines about what was dropped
 MAX_CALLERS: Final = 4096  # whose pace is remembered
 
 _ACCEPTED, _DISCONNECTED = int(zmq.EVENT_ACCEPTED), int(zmq.EVENT_DISCONNECTED)
+_COUNTS = sys.platform == "linux"  # elsewhere tcp_info is not the same
 _BYTES_RECEIVED: Final = 128  # where tcp_info has them, an unsigned number of 64 bits
 
 
@@ -257,7 +259,7 @@ def _duplicate(descriptor: int) -> socket.socket:
 
 def _received(far: socket.socket) -> int | None:
     """Return how many bytes have come from the far end; None where the system does not tell."""
-    if not hasattr(socket, "TCP_INFO"):
+    if not _COUNTS:
         return None
     info = far.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
     if len(info) < _BYTES_RECEIVED + 8:
