@@ -277,6 +277,29 @@ def test_reading_on_one_device_is_reading_on_the_other(world):
     assert world.phone.told(events.ConversationRead)
 
 
+@pytest.mark.parametrize("first_back", ["phone", "laptop"])
+@pytest.mark.parametrize("further", ["phone", "laptop"])
+def test_of_two_places_read_up_to_at_the_same_moment_the_later_one_counts(world, further, first_back):
+    async def main():
+        for text in ("one", "two"):
+            world.bob.send(world.phone, text)
+            await asyncio.sleep(SOON)
+        one, two = (each.sent_ms for each in world.phone.history(world.bob) if each.body in {"one", "two"})
+        devices = {"phone": world.phone, "laptop": world.laptop}
+        for device in devices.values():
+            device.net.online = False
+        for name, device in devices.items():
+            device.act.mark_read(world.bob.id, two if name == further else one)
+        for name in sorted(devices, key=lambda name: name != first_back):
+            devices[name].net.online = True
+            await asyncio.sleep(SOON)
+        await asyncio.sleep(SOON)
+        return two, [device.store.conversations.last_read(world.bob.id) for device in devices.values()]
+
+    two, places = world.play(main)
+    assert places == [two, two]
+
+
 def test_read_receipts_are_told_only_if_both_want_them(world):
     async def main():
         world.bob.send(world.phone, "first")

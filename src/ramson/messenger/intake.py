@@ -133,11 +133,14 @@ class Intake:
 
     def _read_elsewhere(self, now_ms: int) -> list[Event]:
         told: list[Event] = []
-        for state in self._configs.read_states:
-            if isinstance(state, OneToOne) and self._conversations.set_last_read(state.id, state.read.last_read_ms):
+        for state in [each for each in self._configs.read_states if isinstance(each, OneToOne)]:
+            if self._conversations.set_last_read(state.id, state.read.last_read_ms):
                 for name, expiry in self._conversations.start_timers(state.id, state.read.last_read_ms, now_ms):
                     self._store.add_chore(Chore("learn", name, expiry))
                 told.append(events.ConversationRead(state.id, state.read.last_read_ms))
+            elif (here := self._conversations.last_read(state.id)) > state.read.last_read_ms:
+                # Two devices read at the same moment and the earlier place won: the later one counts.
+                self._configs.read_states.set_read(state.id, replace(state.read, last_read_ms=here))
         return told
 
     def _release(self) -> list[Event]:
