@@ -1,4 +1,4 @@
-"""`ramson send`, `listen` and `path` on sockets, against a small network of processes."""
+"""`ramson send`, `listen`, `path` and `doctor` on sockets, against a small network of processes."""
 
 import asyncio
 import json
@@ -302,3 +302,33 @@ def test_an_account_is_deleted_here_and_everywhere(people):
     code, out, err = finish(start("bob", "account", "delete", "--everywhere", "--yes"))
     assert (code, out, err) == (0, "deleted: confirmed by 3 nodes\n", "")
     assert "no account file" in finish(start("bob", "contacts"))[2]
+
+
+def test_the_doctor_finds_a_way_and_asks_before_it_looks_for_one(people):
+    _, start = people
+    plain = start("alice", "doctor", "--dry-run")
+    out, _ = plain.communicate(timeout=60)
+    assert plain.returncode == 0
+    assert "10 nodes of the network" in out
+    refused = start("alice", "doctor", stdin=subprocess.DEVNULL)
+    _, err = refused.communicate(timeout=60)
+    assert refused.returncode == 1
+    assert "--yes" in err
+    looked = start("alice", "doctor", "--yes", "--json")
+    out, _ = looked.communicate(timeout=120)
+    found = json.loads(out)
+    assert looked.returncode == 0
+    assert found["well"]
+    assert found["problems"] == []
+    assert found["ways"][0] == "the straight way"
+    assert {trial["subject"] for trial in found["trials"]} == {"seed", "node", "route"}
+    assert abs(found["clock_ahead_ms"]) < 60_000
+
+
+def test_the_doctor_tells_a_person_in_lines(people):
+    _, start = people
+    process = start("alice", "--route", "split", "doctor", "--yes")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "nodes: 6 of 6 answered" in out
+    assert "route a split hello" in out

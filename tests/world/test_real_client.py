@@ -464,3 +464,13 @@ async def test_failed_handshakes_leave_no_socket_open(certificate):
         await asyncio.sleep(0.1)
         assert descriptors() <= before
     await server.close()
+
+
+async def test_that_this_machine_itself_forbids_a_connection_is_told_apart(monkeypatch):
+    async def forbidden(*_arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(DirectDialer, "_connect", forbidden)
+    with pytest.raises(NetError) as caught:
+        await DirectDialer().connect(Endpoint("127.0.0.1", 9), None, lambda _stage: None)
+    assert (caught.value.stage, caught.value.denied) == (Stage.CONNECT, True)

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "export": ("keeping", "export"),
     "import": ("keeping", "import_"),
     "path": ("path", "path"),
+    "doctor": ("doctor", "doctor"),
     "nodes": ("nodes", "nodes_app"),
     "bot": ("bots", "bot_app"),
     "demo": ("devnet", "demo"),

@@ -123,7 +123,8 @@ class NetError(RemoteError):
     `reached` is the stage in which it went wrong, and differs from `stage` only for a time-out: it never is
     TIMEOUT.  `received` counts the bytes that had come from the far end on this connection, TLS included, since it
     was opened: 0 in stage TLS means that nothing answered our hello.  `replied` counts those of this request's reply,
-    without TLS: with a time-out, some mean that the reply stopped on its way.
+    without TLS: with a time-out, some mean that the reply stopped on its way.  `denied` where it is this machine itself
+    that forbids the connection.
     """
 
     def __init__(
@@ -135,12 +136,14 @@ class NetError(RemoteError):
         reached: Stage | None = None,
         received: int = 0,
         replied: int = 0,
+        denied: bool = False,
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.stage = stage
         self.reached = reached or (Stage.REPLY if stage is Stage.TIMEOUT else stage)
         self.received = received
         self.replied = replied
+        self.denied = denied
 
 
 class AddressRefused(NetError):

@@ -49,7 +49,7 @@ class DirectDialer:
             if not addresses:
                 raise AddressRefused
         at(Stage.CONNECT)
-        reason = ""
+        reason, denied = "", False
         for left, (family, address) in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
             try:
                 async with asyncio.timeout(ATTEMPT if left else None):
@@ -59,7 +59,8 @@ class DirectDialer:
             except OSError as error:
                 # the event loop writes the address into an error's own text
                 reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise NetError(Stage.CONNECT, f"could not connect: {reason}")
+                denied = isinstance(error, PermissionError)
+        raise NetError(Stage.CONNECT, f"could not connect: {reason}", denied=denied)
 
     @staticmethod
     async def _resolve(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> list[tuple[int, tuple[str, int]]]:
