@@ -11,7 +11,6 @@ Spec: SDK; messaging.md for what its parts do.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
@@ -26,18 +25,15 @@ from ramson.errors import LocalError, RemoteError
 from ramson.messenger import account, archive, vault
 from ramson.messenger.account import DEFAULT_COST
 from ramson.messenger.actions import Draft
-from ramson.messenger.attachments import Attachments
-from ramson.messenger.avatars import Avatars
 from ramson.messenger.deletion import Deletion, delete_swarm
 from ramson.messenger.engine import Engine
 from ramson.messenger.events import EventStream
-from ramson.messenger.files import Files
 from ramson.messenger.intake import READ_RECEIPTS, TYPING
 from ramson.messenger.message import Attachable, Conversation, Message, Receipt
+from ramson.messenger.opening import Parts, connected
 from ramson.messenger.pictures import Contact
-from ramson.messenger.running import StoreCache, Tasks, hurry
 from ramson.messenger.vault import KeyCost
-from ramson.network import MAINNET, Network, NetworkProfile, PathStatus, Trace
+from ramson.network import MAINNET, NetworkProfile, PathStatus, Trace
 from ramson.network.trace import no_trace
 from ramson.protocol.config import Picture
 from ramson.protocol.content import (
@@ -49,7 +45,7 @@ from ramson.protocol.content import (
     Profile,
     Quote,
 )
-from ramson.reach import NO_WISHES, ReachSettings, bridge_lists, open_entry
+from ramson.reach import NO_WISHES, ReachSettings
 from ramson.world import World, real
 
 Person = AccountId | str
@@ -103,8 +99,8 @@ class Client:
         self._connect = connect
         self._reach = reach
         self._trace = trace
-        self._new: Callable[[World], Awaitable[object]] | None = None
-        self._parts: _Parts | None = None
+        self._new: Callable[..., Awaitable[object]] | None = None
+        self._parts: Parts | None = None
         self._exit = AsyncExitStack()
 
     @classmethod
@@ -165,7 +161,7 @@ class Client:
         Entering raises AccountFileError, PhraseError, BadName.
         """
         client = cls(Path(path), passphrase, network, world, receive=receive, trace=trace, reach=reach)
-        client._new = partial(_create, client._path, passphrase, name=name, phrase=phrase, cost=cost)
+        client._new = partial(account.create, client._path, passphrase, name=name, phrase=phrase, cost=cost)
         return client
 
     # Life.
@@ -176,37 +172,24 @@ class Client:
             if self._world is None:
                 stack.push_async_callback(world.net.close)
             if self._new is not None:
-                await self._new(world)
+                await self._new(world=world)
             store = await account.unlock(self._path, self._passphrase, world=world)
             self._passphrase = ""
             stack.callback(store.close)
             if self._receive and not self._share:
                 stack.enter_context(vault.Hold(self._path))
-            stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
-            profile, cache, entry = self._profile, StoreCache(store, self._profile), None
-            if self._connect:
-                state = self._path.with_name(self._path.name + ".transports")
-                ways, reach = StoreCache(store, self._profile, "ways out"), self._reach.for_network(self._profile.name)
-                entry = await stack.enter_async_context(open_entry(world, reach, state, ways))
-                profile = profile.with_lists(bridge_lists(world, reach))
-            network = Network(world, profile, cache, entry=entry, trace=self._trace)
-            if self._connect:
-                await stack.enter_async_context(network)
-            server = self._profile.file_server
-            files = None if server is None else await stack.enter_async_context(Files(network, world, server))
-            attachments = Attachments(store, world, files, network.now)
-            stack.push_async_callback(attachments.close)
-            avatars = None if files is None else Avatars(files.transfers, world)
-            engine = Engine(store, network, world.entropy, self, attachments=attachments, avatars=avatars)
-            stack.callback(engine.board.close)
-            tasks = await stack.enter_async_context(Tasks())
-            if self._connect:
-                for work, name in engine.work(receive=self._receive):
-                    tasks.start(work, name)
-                tasks.start(hurry(network, engine.outbox, engine.uploads), "path watch")
-            else:
-                engine.upkeep.expire()
-            self._parts = _Parts(engine, network, world, tasks)
+            self._parts = await connected(
+                stack,
+                world,
+                store,
+                self._path,
+                self._profile,
+                answers=self,
+                receive=self._receive,
+                connect=self._connect,
+                reach=self._reach,
+                trace=self._trace,
+            )
             self._exit = stack.pop_all()
         return self
 
@@ -218,7 +201,7 @@ class Client:
             parts.engine.inbox.release()
         await self._exit.__aexit__(kind, error, traceback)
 
-    def _open_parts(self) -> _Parts:
+    def _open_parts(self) -> Parts:
         if self._parts is None:
             raise NotOpen("this client is not open", remedy="Use it inside `async with`.")
         return self._parts
@@ -586,16 +569,3 @@ class Client:
 
 def _id(person: Person) -> AccountId:
     return AccountId.parse(person) if isinstance(person, str) else person
-
-
-@dataclass(slots=True)
-class _Parts:
-    engine: Engine
-    network: Network
-    world: World
-    tasks: Tasks
-    deleted: bool = False
-
-
-async def _create(path: Path, passphrase: str, world: World, *, name: str, phrase: str | None, cost: KeyCost) -> None:
-    await account.create(path, passphrase, world=world, name=name, phrase=phrase, cost=cost)

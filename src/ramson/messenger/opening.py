@@ -1,0 +1,74 @@
+"""From an open account file to a client that works: the network, the parts, and the tasks that keep them going.
+
+Everything is entered on the stack of whoever opens, in the order in which it has to end backwards: the tasks first, the
+file last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from ramson.messenger.attachments import Attachments
+from ramson.messenger.avatars import Avatars
+from ramson.messenger.engine import Engine
+from ramson.messenger.files import Files
+from ramson.messenger.message import Answers
+from ramson.messenger.running import StoreCache, Tasks, hurry
+from ramson.messenger.store import Store
+from ramson.network import Network, NetworkProfile, Trace
+from ramson.reach import ReachSettings, bridge_lists, open_entry
+from ramson.world import World
+
+
+@dataclass(slots=True)
+class Parts:
+    """What an open client consists of."""
+
+    engine: Engine
+    network: Network
+    world: World
+    tasks: Tasks
+    deleted: bool = False
+
+
+async def connected(
+    stack: AsyncExitStack,
+    world: World,
+    store: Store,
+    path: Path,
+    profile: NetworkProfile,
+    *,
+    answers: Answers,
+    receive: bool,
+    connect: bool,
+    reach: ReachSettings,
+    trace: Trace,
+) -> Parts:
+    """Put an account file to work; without `connect` only what needs no network."""
+    stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
+    cache, entry, server = StoreCache(store, profile), None, profile.file_server
+    if connect:
+        state = path.with_name(path.name + ".transports")
+        ways, reach = StoreCache(store, profile, "ways out"), reach.for_network(profile.name)
+        entry = await stack.enter_async_context(open_entry(world, reach, state, ways))
+        profile = profile.with_lists(bridge_lists(world, reach))
+    network = Network(world, profile, cache, entry=entry, trace=trace)
+    if connect:
+        await stack.enter_async_context(network)
+    files = None if server is None else await stack.enter_async_context(Files(network, world, server))
+    attachments = Attachments(store, world, files, network.now)
+    stack.push_async_callback(attachments.close)
+    avatars = None if files is None else Avatars(files.transfers, world)
+    engine = Engine(store, network, world.entropy, answers, attachments=attachments, avatars=avatars)
+    stack.callback(engine.board.close)
+    tasks = await stack.enter_async_context(Tasks())
+    if connect:
+        for work, name in engine.work(receive=receive):
+            tasks.start(work, name)
+        tasks.start(hurry(network, engine.outbox, engine.uploads), "path watch")
+    else:
+        engine.upkeep.expire()
+    return Parts(engine, network, world, tasks)
