@@ -95,7 +95,8 @@ def test_messages_are_found(ramson):
 
 def test_the_profile_is_shown(ramson):
     assert ramson("profile", "show") == (0, f"{ALICE.id}\nAlice\n", "")
-    assert fields(ramson("profile", "show", "--json")) == {"id": ALICE.id.hex, "name": "Alice", "picture": None}
+    shown = fields(ramson("profile", "show", "--json"))
+    assert shown == {"id": ALICE.id.hex, "name": "Alice", "picture": None, "avatar": None}
 
 
 def test_a_name_that_is_too_long_is_told_before_the_network_is_asked(ramson):
