@@ -37,6 +37,27 @@ class Seen:
     packets: int
 
 
+@dataclass(frozen=True)
+class Program:
+    """A program that runs, and the line with which it said that it serves."""
+
+    process: subprocess.Popen[bytes]
+    said: str
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        """Read a line of its standard output."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().decode()
+        assert line, "the program ended"
+        return line
+
+
 class Countries:
     """The three namespaces; a context manager.  `nodes` is how many nodes' addresses there are abroad."""
 
@@ -47,7 +68,7 @@ class Countries:
         node_addresses = tuple(f"{BLOCK}.{i + 1}.1" for i in range(nodes))
         self.groups = Groups((SEED,), node_addresses)
         self._stack = contextlib.ExitStack()
-        self._liar: subprocess.Popen[bytes] | None = None
+        self._liar: Program | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -102,11 +123,15 @@ class Countries:
         ]
         return sorted(_seen(element["elem"]) for elements in found for element in elements)
 
+    def run(self, namespace: str, *command: str) -> str:
+        """Run a program in a namespace to its end and return what it printed."""
+        return _run(*self.inside(namespace, *command))
+
     @contextlib.contextmanager
     def running(
-        self, namespace: str, *command: str, log: Path | None = None, environment: dict[str, str] | None = None
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a program in a namespace until the end of the block; it says `ready` on a line when it serves."""
+        self, namespace: str, *command: str, log: Path | None = None, says: bytes = b"ready"
+    ) -> Iterator[Program]:
+        """Run a program in a namespace until the end of the block; it has `says` in a line when it serves."""
         with contextlib.ExitStack() as stack:
             errors = stack.enter_context(log.open("ab")) if log is not None else None
             process = subprocess.Popen(
@@ -114,16 +139,15 @@ class Countries:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, **(environment or {})},
             )
             stack.callback(_end, process)
             assert process.stdout is not None
             for line in process.stdout:
-                if b"ready" in line:
+                if says in line:
                     break
             else:
-                raise AssertionError(f"{command} ended at once; see {log}")
-            yield process
+                raise AssertionError(f"{command} ended at once: {log.read_text()[-2000:] if log else 'no log'}")
+            yield Program(process, line.decode())
 
     @staticmethod
     def inside(namespace: str, *command: str) -> list[str]:
