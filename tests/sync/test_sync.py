@@ -102,6 +102,29 @@ def test_a_wait_that_was_cut_short_loses_nothing():
         assert next(status) == alice.client.path
 
 
+def test_what_came_at_the_moment_a_wait_ended_is_given_by_the_next_step():
+    class Late:
+        """Does the work, and ends the first wait for it nevertheless."""
+
+        late = True
+
+        def run(self, work, host=None):
+            answer = PROCESS_LOOP.run(work, host)
+            if answer is not None and self.late:
+                self.late = False
+                raise TimeoutError
+            return answer
+
+    async def numbers():
+        for number in (1, 2):
+            yield number
+
+    found = Iteration(Late(), None, numbers)
+    with pytest.raises(TimeoutError):
+        next(found)
+    assert list(found) == [1, 2]
+
+
 def test_errors_are_those_of_ramson(tmp_path):
     with pytest.raises(AccountFileMissing), Client.open(tmp_path / "none", passphrase="correct horse", network=NOWHERE):
         pass

@@ -34,6 +34,7 @@ FAREWELL: Final = 10.0  # seconds that what was interrupted may take to end
 
 _limit: contextvars.ContextVar[float | None] = contextvars.ContextVar("limit", default=None)
 _END: Final = object()
+_NOTHING: Final = object()
 
 
 class WrongThread(LocalError):
@@ -284,6 +285,7 @@ class Iteration(Generic[T]):
         self._host = host
         self._start = start
         self._source: AsyncIterator[Any] | None = None
+        self._got: Any = _NOTHING  # by a step that may have been ended before it was handed over
 
         async def begin() -> None:
             self._source = start()
@@ -300,19 +302,23 @@ class Iteration(Generic[T]):
             if self._host is not None and self._host.done():
                 raise StopIteration from None
             raise
+        self._got = _NOTHING
         if found is _END:
             raise StopIteration
         return cast("T", dressed(found, self._loop))
 
     async def _step(self) -> Any:
+        if self._got is not _NOTHING:
+            return self._got
         if self._source is None:
             self._source = self._start()
         try:
-            return await anext(self._source, _END)
+            self._got = await anext(self._source, _END)
         except asyncio.CancelledError:
             if isinstance(self._source, AsyncGenerator):
                 self._source = None  # it ended with the wait; another one goes on where it was
             raise
+        return self._got
 
     def close(self) -> None:
         """End it."""
