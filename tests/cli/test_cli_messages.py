@@ -225,7 +225,7 @@ def until(process, wanted):
     raise AssertionError(process.communicate())
 
 
-def test_two_people_chat_decide_about_requests_and_change_names(people):
+def test_two_people_chat_decide_about_requests_and_change_names(people, tmp_path):
     ids, start = people
     finish(start("alice", "send", ids["bob"], "do you know me?"))
     code, out, err = finish(start("bob", "requests", "list", "--fetch", "--json"))
@@ -250,6 +250,18 @@ def test_two_people_chat_decide_about_requests_and_change_names(people):
     bob.stdin.write("/unsend\n")
     bob.stdin.flush()
     assert until(alice, "unsent")
+    (tmp_path / "file.txt").write_text("from the chat")
+    bob.stdin.write(f"/quote indeed\n/file {tmp_path}/file.txt\n/screenshot\n/disappear 3600\n/nonsense\n")
+    bob.stdin.flush()
+    heard = [until(alice, "message") for _ in range(4)]
+    assert {each["kind"] for each in heard} == {"text", "screenshot", "timer"}
+    (quoting,) = [each for each in heard if each["body"] == "indeed"]
+    assert quoting["quote"]["author"] == ids["alice"]
+    (tmp_path / "saved").mkdir()
+    alice.stdin.write(f"/save {tmp_path}/saved\n")
+    alice.stdin.flush()
+    assert until(alice, "saved")["file"] == f"{tmp_path}/saved/file.txt"
+    assert (tmp_path / "saved" / "file.txt").read_text() == "from the chat"
     for chat in (alice, bob):
         assert finish(chat, "/quit\n")[0] == 0
 
