@@ -207,7 +207,7 @@ def test_silence_is_passed_within_seconds(ways):
     async def scene(ladder: Ladder) -> float:
         took = await passes(ladder, ways)
         assert ladder.status.using.label == "bridge"
-        assert ladder.notice == Notice("The straight way is blocked here; messages travel by a bridge.")
+        assert ladder.notice == Notice("The straight way is blocked here; messages travel by a bridge.", way="bridge")
         return took
 
     assert play(ways, scene) < 7
@@ -317,6 +317,36 @@ def test_everything_blocked_is_tried_again_and_again_but_ever_more_rarely(ways):
         assert ladder.status.using.label == "bridge"
 
     play(ways, scene)
+
+
+def test_a_way_whose_connections_freeze_is_left_though_probes_pass(ways):
+    real = ways.direct.post
+
+    async def post(guard, body, *, timeout):  # noqa: ASYNC109 - Route's
+        if len(body) < 4000:
+            return await real(guard, body, timeout=timeout)
+        await asyncio.sleep(timeout)
+        raise NetError(Stage.TIMEOUT, "stopped in the middle", received=9000, replied=8000)
+
+    ways.direct.post = post
+    ways.proxy.fails = refused
+
+    async def scene(ladder: Ladder) -> None:
+        await passes(ladder, ways)
+        with pytest.raises(NetError):
+            await ladder.send(ways.nodes.records[0], bytes(5000), timeout=4)
+        await asyncio.sleep(5)
+        assert ladder.status.using.label == "bridge"
+        assert ladder.notice.text.startswith("The straight way is blocked here")
+        await asyncio.sleep(300)
+        await passes(ladder, ways)
+        assert ladder.status.using.label == "bridge"
+        ways.network = "cafe"
+        await asyncio.sleep(10)
+        assert ladder.status.using.label == "direct"
+
+    play(ways, scene)
+    assert not ways.split.probes  # what freezes the one freezes the other
 
 
 def test_another_network_starts_everything_over(ways):

@@ -18,15 +18,20 @@ from ramson.protocol.nodes import NodeRecord
 from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Stage, Tls
 
 ONION_TARGET = "/onion_req/v2"
+SHORT = {"Connection": "close"}
 ANY_CERTIFICATE = Tls()  # who the node is, the onion layer proves
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A plain sentence about the way out, empty if there is nothing to say; `lost` where there is none at present."""
+    """What a person should know of the way out: the name of the `way` in use, empty if none or not known.
+
+    `text` is a plain sentence, empty if there is nothing to say; `lost` where there is no way out at present.
+    """
 
     text: str = ""
     lost: bool = False
+    way: str = ""
 
 
 class Entry(Protocol):
@@ -96,17 +101,24 @@ class DirectEntry:
     @property
     def notice(self) -> Notice:
         """See Entry: nothing is to be said of the straight way."""
-        return Notice()
+        return Notice(way="the straight way")
 
     def watch(self, changed: Callable[[], None], told: Callable[[], None]) -> None:
         """See Entry: the straight way stays what it is."""
 
 
-async def post_onion(net: Net, guard: NodeRecord, sealed: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Net's
-    """POST an onion request to the guard itself.  Raises NetError."""
+async def post_onion(
+    net: Net,
+    guard: NodeRecord,
+    sealed: bytes,
+    *,
+    timeout: float,  # noqa: ASYNC109 - Net's
+    keep: bool = True,
+) -> HttpResponse:
+    """POST an onion request to the guard itself, on a connection to keep for others or not.  Raises NetError."""
     return await net.request(
         Endpoint(guard.ip, guard.https_port),
-        HttpRequest("POST", ONION_TARGET, body=sealed),
+        HttpRequest("POST", ONION_TARGET, {} if keep else SHORT, sealed),
         tls=ANY_CERTIFICATE,
         timeout=timeout,
     )

@@ -65,12 +65,18 @@ class _Step:
     failures: int = 0
     rests_until: float = 0.0
     symptom: Symptom | None = None
+    flawed: bool = False  # connections of this way stop in the middle, which no probe shows
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     travelling: set[asyncio.Timeout] = field(default_factory=set)
 
-    def refresh(self) -> None:
-        """Forget what speaks against it."""
+    def answered(self) -> None:
+        """Forget its failures."""
         self.failures, self.rests_until, self.symptom = 0, 0.0, None
+
+    def start_over(self) -> None:
+        """Forget all that speaks against it."""
+        self.answered()
+        self.flawed = False
 
 
 class Ladder:
@@ -192,7 +198,7 @@ class Ladder:
         """See Entry."""
         status = self._status
         if status.using is not None:
-            return Notice(words.usage(status.using))
+            return Notice(words.usage(status.using), way=status.using.label)
         candidates = [step.candidate for step in self._steps.values()]
         return Notice(words.trouble(status.symptom, status.trying, candidates), lost=True)
 
@@ -244,9 +250,19 @@ class Ladder:
 
     def _failed(self, step: _Step, error: NetError) -> None:
         if step is self._using:
+            how = symptom(error)
             self._failures += 1
-            if self._failures >= MANY_FAILURES or symptom(error) in TELLING:
+            if how is Symptom.FROZEN and not step.flawed:
+                self._flaw(step)
+            if self._failures >= MANY_FAILURES or how in TELLING:
                 self._wanted.set()
+
+    def _flaw(self, step: _Step) -> None:
+        """Prefer any other way from now on, and that as soon as one is found."""
+        straight = (Rung.DIRECT, Rung.SPLIT)
+        for other in self._steps.values():
+            if other is step or (step.candidate.rung in straight and other.candidate.rung in straight):
+                other.flawed = True  # what freezes the one freezes the other
 
     # Climbing.
 
@@ -283,14 +299,15 @@ class Ladder:
 
     def _favourites(self) -> list[str]:
         """Return what is to be looked at before the straight way: what is in use, the spare, what worked last here."""
-        held = [step.candidate.name for step in (self._using, self._spare) if step is not None]
-        last = self._memory.recall(self._network)
-        return [*held, *([last] if last is not None and last not in held else [])]
+        last = self._steps.get(self._memory.recall(self._network) or "")
+        held = [step for step in (self._using, self._spare, last) if step is not None and not step.flawed]
+        return list(dict.fromkeys(step.candidate.name for step in held))
 
     def _order(self) -> list[Candidate]:
         now = self._clock.monotonic()
         rested = [step.candidate for step in self._steps.values() if step.rests_until <= now or step is self._using]
-        return first_order(rested, self._favourites(), self._country)
+        order = first_order(rested, self._favourites(), self._country)
+        return sorted(order, key=lambda candidate: self._steps[candidate.name].flawed)
 
     async def _probe(self, step: _Step) -> Symptom | None:
         """Ask some nodes something by this way; None if one answered as itself, else how it failed."""
@@ -324,7 +341,7 @@ class Ladder:
 
     def _note(self, step: _Step, how: Symptom | None) -> None:
         if how is None:
-            step.refresh()
+            step.answered()
             return
         step.symptom = how
         longest = LONGEST_REST.get(step.candidate.rung, LONGEST_REST_OF_OTHERS)
@@ -354,7 +371,10 @@ class Ladder:
         self._show(using=None, symptom=how)
 
     def _straight_symptom(self) -> Symptom | None:
-        return next((step.symptom for step in self._steps.values() if step.candidate.rung is Rung.DIRECT), None)
+        for step in self._steps.values():
+            if step.candidate.rung is Rung.DIRECT:
+                return Symptom.FROZEN if step.flawed else step.symptom
+        return None
 
     async def _rest(self) -> None:
         """Wait until a way may be tried again, or this machine is in another network."""
@@ -374,7 +394,7 @@ class Ladder:
             log.info("this machine is in another network now")
             self._network = network
             for step in self._steps.values():
-                step.refresh()
+                step.start_over()
             self._uncrown(None)
             self._moved.set()
             self._wanted.set()

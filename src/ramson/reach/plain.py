@@ -1,14 +1,26 @@
 """Routes that ask guards and seeds themselves: the straight way, with a cut ClientHello, or through a proxy.
 
 Routes 0, 1 and 2 differ only in the `Net` they use.
+
+Where connections freeze after some 16 KB, one that is kept for many requests always does.  After two silences on
+connections that had carried something, a route goes on *thriftily* for some minutes: with a connection a request.
+A reply that is too long for one connection is beyond it; that is what the ladder is for.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+
 from ramson.network.entry import post_onion
 from ramson.protocol.nodes import NodeRecord
 from ramson.reach.route import Rung
-from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, Outlets, ProxyAddress, Tls
+from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Outlets, ProxyAddress, Stage, Tls
+
+CARRIED = 3000  # bytes received on a connection, from which on its silence may be a freeze
+SILENCES = 2  # within WITHIN seconds
+WITHIN = 120.0
+THRIFTY_FOR = 600.0  # seconds
 
 
 class PlainRoute:
@@ -18,6 +30,8 @@ class PlainRoute:
         self._net = net
         self._rung = rung
         self._label = label
+        self._silences: deque[float] = deque(maxlen=SILENCES)
+        self._thrifty_until = 0.0
 
     @property
     def rung(self) -> Rung:
@@ -31,7 +45,22 @@ class PlainRoute:
 
     async def post(self, guard: NodeRecord, body: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Net's
         """See Route."""
-        return await post_onion(self._net, guard, body, timeout=timeout)
+        now = asyncio.get_running_loop().time()
+        try:
+            return await post_onion(self._net, guard, body, timeout=timeout, keep=now >= self._thrifty_until)
+        except NetError as error:
+            if self._frozen(error):
+                self._thrifty_until = asyncio.get_running_loop().time() + THRIFTY_FOR
+                await self._net.close()  # connections that have carried something already
+            raise
+
+    def _frozen(self, error: NetError) -> bool:
+        """Whether silences begin to look like freezes."""
+        if error.stage is not Stage.TIMEOUT or error.reached is not Stage.REPLY or error.received < CARRIED:
+            return False
+        now = asyncio.get_running_loop().time()
+        self._silences.append(now)
+        return len(self._silences) == SILENCES and now - self._silences[0] <= WITHIN
 
     async def fetch(
         self,
