@@ -25,7 +25,6 @@ from ramson.messenger.message import Attachable, Attachment, FileState, FileToSe
 from ramson.messenger.store import Store
 from ramson.protocol import content
 from ramson.protocol.content import MAX_ATTACHMENTS
-from ramson.protocol.file_server import FileServer
 from ramson.world import World
 
 UNKNOWN: Final = "application/octet-stream"
@@ -61,10 +60,6 @@ class Attachments:
     async def close(self) -> None:
         """Finish what the disk was given."""
         await self._disk.close()
-
-    def trust(self, server: FileServer) -> None:
-        """Fetch files from this server too."""
-        self._open().transfers.trust(server)
 
     async def stage(self, wanted: Sequence[Attachable]) -> Staged:
         """Encrypt what is to be sent, one file after the other, and keep it in the account file.
