@@ -19,6 +19,7 @@ from ramson.testing import NothingHeard, on_fake_network
 from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+BOTS = [path for path in EXAMPLES.glob("*.py") if "bot.run()" in path.read_text()]
 
 
 def load(name):
@@ -202,7 +203,8 @@ NO_FILE = "I have no such file of yours. /list names those I have."
 
 def test_every_example_is_tested():
     tested = {name.removeprefix("test_") for name in vars(sys.modules[__name__])}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} <= tested
+    assert {path.stem for path in BOTS} <= tested
+    assert len(BOTS) == 5
 
 
 def test_every_example_is_a_program_that_starts_and_stops(tmp_path):
@@ -222,11 +224,13 @@ def test_every_example_is_a_program_that_starts_and_stops(tmp_path):
             stack.enter_context(
                 subprocess.Popen([sys.executable, file], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
             )
-            for file in EXAMPLES.glob("*.py")
+            for file in BOTS
         ]
+        for program in programs:
+            stack.callback(program.kill)
         for program in programs:
             assert program.stdout.readline() == b"ready\n"
             program.send_signal(signal.SIGTERM)
         assert [program.wait(timeout=60) for program in programs] == [0] * len(programs)
-    for file in EXAMPLES.glob("*.py"):
+    for file in BOTS:
         assert (tmp_path / f"{file.stem}.ramson").exists()
