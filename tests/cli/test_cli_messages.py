@@ -71,6 +71,7 @@ def people(tmp_path, network):
             "RAMSON_ACCOUNT": str(tmp_path / name),
             "RAMSON_NETWORK": str(network),
             "XDG_DATA_HOME": str(tmp_path),
+            "XDG_CONFIG_HOME": str(tmp_path / "settings"),
         }
         command = [sys.executable, "-m", "ramson", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
@@ -214,6 +215,59 @@ def test_the_path_is_shown_for_people_and_for_programs(people):
     status = json.loads(out)
     assert (code, status["light"], len(status["paths"])) == (0, "green", 2)
     assert [hop["place"] for hop in status["paths"][0]] == ["guard", "middle", "last"]
+
+
+def shown_path(start, *options):
+    """Return what `ramson path --json` says."""
+    code, out, err = finish(start("alice", "path", "--json", *options))
+    assert (code, err) == (0, "")
+    return json.loads(out)
+
+
+def keys(path):
+    return [hop["ed25519"] for hop in path]
+
+
+def test_a_pinned_path_is_taken_at_the_next_start_until_it_is_forgotten(people):
+    _, start = people
+    pinned = shown_path(start, "--pin")
+    wanted = keys(pinned["paths"][0])
+    again = shown_path(start)
+    assert (again["pinned"], pinned["way"]) == (True, "the straight way")
+    assert wanted in [keys(path) for path in again["paths"]]
+    assert shown_path(start, "--unpin")["pinned"] is False
+
+
+def test_a_reroll_keeps_guards_and_forgets_the_pin(people):
+    _, start = people
+    before = shown_path(start, "--pin")
+    after = shown_path(start, "--reroll")
+    assert after["pinned"] is False
+    assert {path[0]["ed25519"] for path in after["paths"]} == {path[0]["ed25519"] for path in before["paths"]}
+    code, _, err = finish(start("alice", "path", "--guards"))
+    assert (code, "--reroll" in err) == (1, True)
+
+
+def test_nodes_that_are_not_to_be_hops_are_none_and_the_cost_is_said(people):
+    _, start = people
+    unwanted = shown_path(start)["paths"][1][1]["ip"]
+    code, out, _ = finish(start("alice", "path", "--json", "--timeout", "4", "--avoid", f"{unwanted}/32"))
+    status = json.loads(out)
+    assert (code, status["light"]) == (0, "orange")  # five nodes are enough for one path only
+    assert unwanted not in {hop["ip"] for path in status["paths"] for hop in path}
+    assert "5 of 6 nodes" in status["cautions"][0]
+    code, _, err = finish(start("alice", "path", "--only", "Germany"))
+    assert (code, "neither a country nor a network" in err) == (1, True)
+
+
+def test_the_path_is_watched_line_by_line(people):
+    _, start = people
+    process = start("alice", "path", "--watch", "--json")
+    while (status := json.loads(process.stdout.readline()))["light"] != "green":
+        assert status["reason"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
 
 
 def until(process, wanted):

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramson.errors import LocalError, RamsonError
+from ramson.network.hop_policy import ANY_NODE, HopPolicy
 from ramson.protocol.bridge.link import make
-from ramson.reach import Rung
+from ramson.reach import Rung, kept
 from ramson.reach.settings import ReachSettings, ReachSettingsError, parse
 from ramson.reach.transport_line import BadTransportLine, TransportLine
 from ramson.world import Endpoint, ProxyKind
@@ -43,6 +44,26 @@ def test_everything_that_can_be_said():
     assert settings.transports[0].line.arguments == {"cert": "SECRETCERT", "iat-mode": "0"}
 
 
+def test_rules_about_hops():
+    said = parse(b'[hops]\navoid = ["ru", "185.0.0.0/8"]\nonly = ["DE"]').hops
+    assert said == HopPolicy.parse(avoid=["RU", "185.0.0.0/8"], only=["DE"])
+    assert parse(b"").hops == ANY_NODE
+
+
+def test_a_pinned_path_is_kept_and_forgotten(tmp_path):
+    keys = (b"g" * 32, b"m" * 32, b"l" * 32)
+    assert kept.pinned_path(tmp_path) == ()
+    kept.pin_path(tmp_path / "ramson", keys)
+    assert kept.load({"XDG_CONFIG_HOME": str(tmp_path)}).path == keys
+    kept.unpin_path(tmp_path / "ramson")
+    kept.unpin_path(tmp_path / "ramson")
+    assert kept.load({"XDG_CONFIG_HOME": str(tmp_path)}).path == ()
+    (tmp_path / kept.PIN_FILE).write_text("something else")
+    (tmp_path / kept.PIN_FILE).chmod(0o600)
+    with pytest.raises(LocalError, match="not what was written"):
+        kept.pinned_path(tmp_path)
+
+
 def test_nothing_said_is_free_choice():
     assert parse(b"") == ReachSettings()
 
@@ -58,6 +79,11 @@ def test_nothing_of_it_is_shown():
     "text",
     [
         "route = 1",
+        "hops = 1",
+        '[hops]\navoid = "RU"',
+        '[hops]\navoid = ["Russia"]',
+        '[hops]\nonly = ["RU"]\navoid = ["RU"]',
+        "[hops]\nother = []",
         'route = "tunnel"',
         'route = "proxy"',
         'route = "bridge"',

@@ -55,7 +55,7 @@ async def connected(
         ways, reach = StoreCache(store, profile, "ways out"), reach.for_network(profile.name)
         entry = await stack.enter_async_context(open_entry(world, reach, state, ways))
         profile = profile.with_lists(bridge_lists(world, reach))
-    network = Network(world, profile, cache, entry=entry, trace=trace)
+    network = Network(world, profile, cache, entry=entry, policy=reach.hops, pinned=reach.path, trace=trace)
     if connect:
         await stack.enter_async_context(network)
     files = None if server is None else await stack.enter_async_context(Files(network, world, server))

@@ -45,12 +45,14 @@ class Hop:
 class PathStatus:
     """How well the network can be reached.
 
-    `paths` are the working ones.  `reason` says what is wrong, what is being tried and what the person can do.
+    `paths` are the working ones.  `reason` says what is wrong, what is being tried and what the person can do, and
+    `way` by which way out requests reach the first nodes.
     """
 
     light: Light
     reason: str
     paths: tuple[Path, ...] = ()
+    way: str = ""
 
     @property
     def hops(self) -> tuple[Hop, ...]:
@@ -85,11 +87,11 @@ def status_of(
     if paths:
         light, reason = (Light.GREEN, CONNECTED) if len(paths) >= 2 else (Light.ORANGE, trouble or ONE_PATH)
         return PathStatus(
-            light, ". ".join(each.rstrip(".") for each in (reason, way.text, caution) if each) + ".", paths
+            light, ". ".join(each.rstrip(".") for each in (reason, way.text, caution) if each) + ".", paths, way.way
         )
     if way.lost and way.text:
         return PathStatus(Light.RED, way.text)
-    return PathStatus(Light.RED, trouble or (UNREACHABLE if broken else CONNECTING))
+    return PathStatus(Light.RED, trouble or (UNREACHABLE if broken else CONNECTING), way=way.way)
 
 
 class StatusBoard:

@@ -15,8 +15,9 @@ from ramson.world import Endpoint, HttpRequest, HttpResponse, Tls
 class FixedRoute:
     """Sends everything by `route`, which its owner closes."""
 
-    def __init__(self, route: Route, entropy: random.Random) -> None:
+    def __init__(self, route: Route, entropy: random.Random, *, label: str = "") -> None:
         self._route = route
+        self._label = label or route.label
         self._entropy = entropy
 
     async def send(self, guard: NodeRecord, sealed: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Net's
@@ -40,8 +41,8 @@ class FixedRoute:
 
     @property
     def notice(self) -> Notice:
-        """See Entry: whoever pinned a route knows which one is in use."""
-        return Notice()
+        """See Entry: whoever pinned a route knows which one is in use, and whether it works the paths tell."""
+        return Notice(way=self._label)
 
     def watch(self, changed: Callable[[], None], told: Callable[[], None]) -> None:
         """See Entry: this way out stays what it is."""

@@ -30,7 +30,7 @@ async def open_entry(
     if len(found) == 1:
         route = await found[0].open()
         try:
-            yield FixedRoute(route, world.entropy)
+            yield FixedRoute(route, world.entropy, label=found[0].label)
         finally:
             await route.close()
         return

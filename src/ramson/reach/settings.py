@@ -1,4 +1,4 @@
-"""What a person says about the way out: a pinned route, proxies, bridges, transports, a country.
+"""What a person says about the way out: a pinned route, proxies, bridges, transports, a country, the nodes of paths.
 
 It comes from one TOML file, from the environment, and from the command line, the later before the earlier.  All of it
 may be secret: nothing here shows a value in a repr, an error or a log, and nothing is written.
@@ -12,6 +12,10 @@ may be secret: nothing here shows a value in a repr, an error or a log, and noth
     line = "obfs4 192.0.2.7:443 cert=… iat-mode=0"
     bridge = "ramson-bridge:http://127.0.0.1:8080/…"
     program = ["/usr/bin/obfs4proxy"]    # may be left out for the usual programs
+
+    [hops]
+    avoid = ["RU", "185.0.0.0/8"]        # countries and networks whose nodes paths are not made of
+    only = []                            # or: those alone
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ramson.errors import LocalError
+from ramson.network.hop_policy import ANY_NODE, HopPolicy
 from ramson.protocol.bridge import BridgeLink
 from ramson.protocol.bridge.link import parse as parse_link
 from ramson.reach.route import Rung
@@ -42,8 +47,9 @@ USUAL_PROGRAMS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
-_KEYS: Final = frozenset({"route", "country", "proxies", "bridges", "transports"})
+_KEYS: Final = frozenset({"route", "country", "proxies", "bridges", "transports", "hops"})
 _TRANSPORT_KEYS: Final = frozenset({"line", "bridge", "program"})
+_HOPS_KEYS: Final = frozenset({"avoid", "only"})
 
 
 class ReachSettingsError(LocalError):
@@ -61,13 +67,19 @@ class TransportBridge:
 
 @dataclass(frozen=True, slots=True)
 class ReachSettings:
-    """`pinned` is the only rung that may be used (None: choose); `country` two letters, or empty."""
+    """`pinned` is the only rung that may be used (None: choose); `country` two letters, or empty.
+
+    `hops` says which nodes paths are made of; `path` (Ed25519 keys of guard, middle and last) is the path that is taken
+    while it works, none if it is empty.
+    """
 
     pinned: Rung | None = None
     proxies: tuple[ProxyAddress, ...] = field(default=(), repr=False)
     bridges: tuple[BridgeLink, ...] = field(default=(), repr=False)
     transports: tuple[TransportBridge, ...] = field(default=(), repr=False)
     country: str = ""
+    hops: HopPolicy = ANY_NODE
+    path: tuple[bytes, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         needed = {Rung.PROXY: self.proxies, Rung.BRIDGE: self.bridges, Rung.TRANSPORT: self.transports}
@@ -117,7 +129,7 @@ NO_WISHES: Final = ReachSettings()
 def parse(data: bytes, *, bridges: tuple[BridgeLink, ...] = ()) -> ReachSettings:
     """Read the file; `bridges` are those known from elsewhere.
 
-    Raises ReachSettingsError, BadProxyAddress, BadBridgeLink, BadTransportLine.
+    Raises ReachSettingsError, BadProxyAddress, BadBridgeLink, BadTransportLine, BadHopPolicy.
     """
     if len(data) > MAX_FILE:
         raise ReachSettingsError("the settings of the way out are too long")
@@ -135,7 +147,15 @@ def parse(data: bytes, *, bridges: tuple[BridgeLink, ...] = ()) -> ReachSettings
         (*map(parse_link, _texts(table, "bridges")), *bridges),
         tuple(map(_transport, transports)),
         _country(_text(table, "country", "")),
+        _hops(table.get("hops", {})),
     )
+
+
+def _hops(table: object) -> HopPolicy:
+    if not isinstance(table, dict):
+        raise ReachSettingsError("`hops` must be a table", remedy="Write [hops] before `avoid` and `only`.")
+    _only(table, _HOPS_KEYS)
+    return HopPolicy.parse(avoid=_texts(table, "avoid"), only=_texts(table, "only"))
 
 
 def _transport(table: Mapping[str, Any]) -> TransportBridge:
