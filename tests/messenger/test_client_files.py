@@ -404,3 +404,17 @@ def test_a_failed_message_whose_files_are_elsewhere_cannot_be_sent_again(town, t
                 await laptop.resend(message)
 
     town.run(main)
+
+
+def test_what_another_program_sealed_meanwhile_is_not_sealed_again(town):
+    async def main():
+        async with town.create(0) as alice:
+            receipt = await alice.send(alice.account_id, attachments=[FileToSend(b"x")])
+            (before,) = alice.history(alice.account_id)
+            alice._engine.uploads._seal(receipt.id)
+            assert alice._engine.store.recipients() == []
+            (after,) = alice.history(alice.account_id)
+            assert after.attachments[0].pointer == before.attachments[0].pointer
+            assert after.attachments[0].pointer.url
+
+    town.run(main)

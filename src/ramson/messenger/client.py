@@ -387,6 +387,7 @@ class Client:
     async def resend(self, message: Message, *, wait: bool = True) -> Receipt:
         """Send a text again that has failed.  Raises NoSuchMessage."""
         self._engine.actions.resend(message)
+        self._engine.uploads.wake()
         self._engine.outbox.wake()
         receipt = self._engine.store.receipt(message.id)
         return await self.settled(receipt) if wait else receipt

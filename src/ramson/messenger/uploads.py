@@ -156,9 +156,10 @@ class Uploads:
         with self._store.configs.changing():
             found = self._store.conversations.text(message)
             conversation = self._store.conversations.conversation_of(message)
-            if found is None or conversation is None:
-                return
-            urls = {place: FileUrl.parse(url) for place, url in self._attached.urls(message).items()}
+            places = self._attached.urls(message)
+            if found is None or conversation is None or not places or not all(places.values()):
+                return  # another program with the same file has sealed it, or it was taken back
+            urls = {place: FileUrl.parse(url) for place, url in places.items()}
             attachments = tuple(
                 replace(pointer, url=str(urls[place]), id=urls[place].numeric_id) if place in urls else pointer
                 for place, pointer in enumerate(found.attachments)
