@@ -28,7 +28,6 @@ from typing import Final
 from ramson.crypto.files import FileTooLarge
 from ramson.errors import ParseError, RemoteError
 from ramson.messenger import letters
-from ramson.messenger.attached import WaitingFile
 from ramson.messenger.file_transfers import FileError, Transfers
 from ramson.messenger.message import NoFileServer, Receipt
 from ramson.messenger.pulse import Pulse
@@ -108,12 +107,8 @@ class Uploads:
         try:
             delay, refusals = SHORTEST_DELAY, 0
             while message in self._attached.waiting():
-                file = self._attached.next_file(message)
-                if file is None:
-                    self._seal(message)
-                    return
                 try:
-                    url = await self._upload(file)
+                    uploaded = await self._upload_next(message)
                 except (RemoteError, FileTooLarge) as error:
                     refusals = refusals + 1 if _is_refusal(error) else 0
                     if refusals == REFUSALS or _is_too_large(error):
@@ -124,22 +119,27 @@ class Uploads:
                     await self._hurry.wait(delay * self._entropy.uniform(0.75, 1.25))
                     delay = min(2 * delay, LONGEST_DELAY)
                 else:
+                    if not uploaded:
+                        self._seal(message)
+                        return
                     delay, refusals = SHORTEST_DELAY, 0
-                    self._uploaded(message, file, url)
         finally:
             self._busy.discard(message)
 
-    async def _upload(self, file: WaitingFile) -> FileUrl:
+    async def _upload_next(self, message: int) -> bool:
+        """Upload the next file of a message; return whether there was one.  Raises RemoteError, FileTooLarge."""
         if self._transfers is None:
             raise NoFileServer("this network has no file server")
-        async with self._slots:
-            return (await self._transfers.upload(file.blob, deterministic=False)).url
-
-    def _uploaded(self, message: int, file: WaitingFile, url: FileUrl) -> None:
+        async with self._slots:  # before the file is read: nobody waits with one in memory
+            file = self._attached.next_file(message)
+            if file is None:
+                return False
+            uploaded = await self._transfers.upload(file.blob, deterministic=False)
         with self._store.db.transaction():
-            self._attached.uploaded(file.id, str(url))
+            self._attached.uploaded(file.id, str(uploaded.url))
             self._store.upload_went(message, "")
         self._on_progress(self._store.receipt(message))
+        return True
 
     def _delayed(self, message: int, reason: str) -> None:
         with self._store.db.transaction():
