@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
 import threading
 
+import apsw
 import pytest
 from screens import Screen
 
@@ -398,3 +400,29 @@ def test_the_doctor_tells_a_person_in_lines(people):
     assert process.returncode == 0
     assert "nodes: 6 of 6 answered" in out
     assert "route a split hello" in out
+
+
+def test_a_report_is_shown_saved_and_sent_when_somebody_says_so(people, tmp_path):
+    _, start = people
+    home = tmp_path / "collector"
+    arguments = ("servers", "reports", "--dir", str(home), "--listen", "127.0.0.1:0", "--stop-with-input")
+    server = start("alice", *arguments, stdin=subprocess.PIPE)
+    assert server.stdout.readline() == "ready\n"
+    port, key = re.search(r"port=(\d+) x25519=([0-9a-f]{64})", server.stderr.readline()).groups()
+    saved = tmp_path / "report.json"
+    code, out, _ = finish(start("alice", "report", "save", str(saved), "--yes"))
+    assert (code, out) == (0, "")
+    assert json.loads(saved.read_text())["test_keys"]["session_onion_status"] == "ok"
+    send = ("report", "send", "--collector", f"http://127.0.0.1:{port}#{key}", "--file", str(saved), "--delay", "0")
+    code, out, err = finish(start("alice", *send, stdin=subprocess.DEVNULL))
+    assert (code, out, "nobody is there to be asked" in err.lower()) == (1, "", True)
+    code, out, err = finish(start("alice", *send, "--send-unasked"))
+    assert (code, err) == (0, "")
+    shown = json.loads(out)
+    assert (shown["probe_cc"], shown["probe_ip"], list(shown["annotations"])) == ("ZZ", "127.0.0.1", ["reporter"])
+    server.communicate(timeout=60)
+    with apsw.Connection(str(home / "reports.sqlite")) as kept:
+        assert kept.execute("SELECT count(*) FROM reporters").fetchone() == (1,)
+        assert ("ZZ", "AS0", "direct", "ok") in kept.execute(
+            "SELECT country, provider, rung, status FROM outcomes"
+        ).fetchall()

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "import": ("keeping", "import_"),
     "path": ("path", "path"),
     "doctor": ("doctor", "doctor"),
+    "report": ("reachability", "report_app"),
     "nodes": ("nodes", "nodes_app"),
     "bot": ("bots", "bot_app"),
     "demo": ("devnet", "demo"),

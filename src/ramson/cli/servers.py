@@ -11,6 +11,7 @@ from ramson.cli.service import LogLevel, serve
 from ramson.errors import LocalError
 from ramson.servers.files import FileService, config
 from ramson.servers.keys import ServerKeys
+from ramson.servers.reports import ReportService
 from ramson.world import real
 
 MAX_CONFIG = 1024 * 1024
@@ -52,6 +53,29 @@ def files(
     world = real.world()
     keys = ServerKeys.load_or_create(settings.directory, world.entropy)
     serve(lambda: FileService(world, keys, settings), level=log_level, stop_with_input=stop_with_input)
+
+
+@servers_app.command("reports")
+def reports(
+    directory: Annotated[
+        Path, typer.Option("--dir", file_okay=False, metavar="DIR", help="Where key and database live.")
+    ],
+    *,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Where to answer.", show_default=True)
+    ] = "0.0.0.0:80",
+    log_level: Annotated[
+        LogLevel, typer.Option("--log-level", help="How much to tell on standard error.")
+    ] = LogLevel.INFO,
+    stop_with_input: Annotated[
+        bool, typer.Option("--stop-with-input", help="Stop when standard input ends, as a launcher wants it.")
+    ] = False,
+) -> None:
+    """Collect reachability reports and publish what ten reporters say alike, until told to stop (Ctrl-C or SIGTERM)."""
+    where = config.endpoint(listen)
+    world = real.world()
+    keys = ServerKeys.load_or_create(directory, world.entropy)
+    serve(lambda: ReportService(world, keys, where, directory), level=log_level, stop_with_input=stop_with_input)
 
 
 def _read(path: Path | None) -> str:
