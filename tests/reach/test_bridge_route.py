@@ -8,7 +8,8 @@ import pytest
 
 from ramson.crypto.keys import Ed25519KeyPair
 from ramson.errors import RemoteError
-from ramson.network import guard_test
+from ramson.network import MemoryCache, guard_test
+from ramson.network.directory import LIST_TIMEOUT
 from ramson.protocol import bridge as protocol
 from ramson.protocol import node_list
 from ramson.protocol.bridge import CLASSES, SMALL, BridgeLink, Refusal, link
@@ -16,6 +17,8 @@ from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
 from ramson.reach import CannotFetch, Rung, Symptom, symptom
 from ramson.reach.bridge import BridgeLists, BridgeRefused, BridgeRoute, SiteAnswered
+from ramson.reach.memory import Memory
+from ramson.reach.thrift import Thrift
 from ramson.servers.bridge.bridge import Bridge
 from ramson.servers.bridge.config import Limits
 from ramson.servers.bridge.guards import FixedGuards
@@ -136,7 +139,19 @@ def test_what_is_sent_looks_like_a_browsers_script_and_no_two_requests_are_alike
     assert one.body != two.body
     assert one.headers["host"] == "site.example"
     assert one.headers["user-agent"].startswith("Mozilla/5.0")
-    assert "connection" not in one.headers
+
+
+def test_a_connection_is_kept_once_one_has_carried_more_than_a_freezing_censor_lets_through():
+    """To find out about a freeze by connections that fill up slowly costs silences when nobody can afford them."""
+    town = Town()
+
+    async def scenario(route):
+        await route.post(GUARD, b"onion", timeout=10)
+        await route.post(GUARD, bytes(30_000), timeout=10)
+        await route.post(GUARD, b"onion", timeout=10)
+
+    town.run(scenario)
+    assert [each.headers.get("connection") for each in town.seen] == ["close", "close", None]
 
 
 @pytest.mark.parametrize("size", [900, 30_000, 700_000, 2_000_000])
@@ -190,6 +205,51 @@ def test_where_connections_are_frozen_it_goes_on_with_short_ones():
     assert len(freezer.flows) == 10  # four pieces, the last one with the question, five more parts
     assert max(flow.sent + flow.received for flow in freezer.flows) <= 14_000
     assert all(request.headers["connection"] == "close" for request in town.seen[-10:])
+
+
+def test_what_one_bridge_found_out_others_know_also_after_the_next_start():
+    town, cache = Town(), MemoryCache()
+    onion = random.Random(1).randbytes(30_000)
+
+    async def a_life(scenario):
+        memory = Memory(cache, town.client.disk())
+        await memory.load()
+        thrift = Thrift(town.client, memory)
+        routes = [BridgeRoute(town.client, town.client.outlets.direct(), a_link(), thrift=thrift) for _ in range(2)]
+        await scenario(*routes)
+        await memory.close()
+
+    async def find_out(one, other):
+        with pytest.raises(NetError):
+            await one.post(GUARD, onion, timeout=10)
+        assert other.thrifty
+
+    async def know(one, _other):
+        began = town.client.clock.monotonic()
+        await one.post(GUARD, onion, timeout=30)
+        assert town.client.clock.monotonic() - began < 5
+        town.simulation.host("10.0.0.1").gateway = "somewhere else"
+        assert not one.thrifty
+
+    async def session():
+        await asyncio.sleep(0.1)
+        town.simulation.censor(Freezer())
+        await a_life(find_out)
+        await a_life(know)
+
+    town.simulation.run(session())
+
+
+def test_a_long_list_comes_through_also_where_connections_are_frozen():
+    signed = listing(2000, signed_by=Ed25519KeyPair.generate(random.Random(9)))  # as many as the public network has
+    town = Town(signed=signed)
+
+    async def scenario(_route):
+        town.simulation.censor(Freezer())
+        async with asyncio.timeout(LIST_TIMEOUT):
+            assert await BridgeLists(town.client, [a_link()]).fetch(None) == signed
+
+    town.run(scenario)
 
 
 def test_it_can_be_thrifty_from_the_beginning():
@@ -287,7 +347,7 @@ def test_the_signed_list_comes_over_the_bridge():
 
 def listing(count, *, signed_by=None):
     pairs = [Ed25519KeyPair.generate(random.Random(i)) for i in range(count)]
-    nodes = [NodeRecord(p.public, p.to_x25519().public, b"", f"10.1.{i}.1", 1, 1, 0) for i, p in enumerate(pairs)]
+    nodes = [NodeRecord(p.public, p.to_x25519().public, b"", f"10.{i >> 8}.{i & 255}.1", 1, 1, 0) for i, p in enumerate(pairs)]
     statement = node_list.state("mainnet", nodes, height=1, time_ms=1)
     made = node_list.SignedNodeList(statement, {})
     return node_list.encode(made.signed_by(signed_by) if signed_by else made)

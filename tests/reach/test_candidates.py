@@ -36,6 +36,20 @@ def test_a_pinned_rung_is_the_only_one():
     assert rungs(ReachSettings(pinned=Rung.PROXY, proxies=(PROXY, PROXY), bridges=LINKS)) == [Rung.PROXY] * 2
 
 
+def test_not_everybody_with_the_same_links_begins_with_the_same_bridge():
+    """Or the first of a list that goes round would get all of a country at the moment a censor switches on."""
+    settings = ReachSettings(bridges=LINKS)
+    firsts = [
+        next(
+            each.label
+            for each in candidates(Simulation(seed).world("10.0.0.1"), settings, Path("state"))
+            if each.rung is Rung.BRIDGE
+        )
+        for seed in range(20)
+    ]
+    assert set(firsts) == {"bridge 1", "bridge 2"}
+
+
 def test_names_are_distinct_lasting_and_show_nothing():
     world = Simulation(1).world("10.0.0.1")
     settings = ReachSettings(bridges=LINKS)

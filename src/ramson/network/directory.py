@@ -31,7 +31,7 @@ SEED_TIMEOUT = 5.0  # seconds
 SEED_ATTEMPTS = 4
 SEED_FIRST_PAUSE = 1.0  # seconds, doubled after each attempt
 SECOND_SEED = 2.0  # seconds that others get once one has answered, to confirm or contradict it
-LIST_TIMEOUT = 15.0  # seconds, for one channel
+LIST_TIMEOUT = 60.0  # seconds, for one channel; each has shorter limits of its own
 SEED_HEADERS = {"User-Agent": "WhatsApp", "Accept-Language": "en-us"}
 
 ASKED = 3  # nodes whose lists are compared

@@ -6,7 +6,8 @@ bridge learns this client's address and the guard, and nothing inside the onion.
 Theory of operation.  An onion request that does not fit one body goes as pieces, and a reply that does not as parts.  A
 body holds up to 512 KiB; but where connections are frozen after some 16 KB, a connection must end before: the route
 then goes on *thriftily*, with bodies of 6 KiB at most, each on a connection of its own, one after the other.  It begins
-to by itself when a connection seems to have been frozen, and keeps to it for half an hour.
+to by itself when a connection seems to have been frozen, and keeps to it for half an hour.  A connection is used for
+more than one request only after one has carried more than that (`reach.thrift`).
 
 A bridge takes a client's clock for what it is within ten minutes.  If the site itself answers, the clock may be wrong,
 and the time of the site's own reply says by how much: the request is made once more by that.
@@ -15,7 +16,6 @@ and the time of the site's own reply says by how much: the request is made once 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -46,12 +46,13 @@ from ramson.protocol.bridge import (
 )
 from ramson.protocol.nodes import NodeRecord
 from ramson.reach.route import Rung
+from ramson.reach.thrift import Thrift
 from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Stage, Tls, World
 
 CLOCK_DIFFERS: Final = 60_000  # ms by which the site's clock must differ from ours to be believed
 FROZEN_FROM: Final = 10 * 1024  # bytes over a connection, either way, from which a silence may be a freeze
-THRIFTY_FOR: Final = 1800.0  # seconds
-LIST_SECONDS: Final = 30.0
+LIST_SECONDS: Final = 8.0  # for a list in one piece, before a connection that has carried much seems frozen
+THRIFTY_LIST_SECONDS: Final = 40.0  # for one in some thirty pieces
 
 # What a browser's script would send; only the site, its CDN and whoever has their logs see it.
 _HEADERS: Final = {
@@ -87,17 +88,28 @@ class SiteAnswered(NetError):
 
 
 class BridgeRoute:
-    """A `Route` over one bridge.  `net` is its own and is closed with it."""
+    """A `Route` over one bridge.  `net` is its own and is closed with it.
+
+    It keeps connections short when `thrift` says so, and always if it is `thrifty`.
+    """
 
     def __init__(
-        self, world: World, net: Net, link: BridgeLink, *, label: str = "bridge", thrifty: bool = False
+        self,
+        world: World,
+        net: Net,
+        link: BridgeLink,
+        *,
+        label: str = "bridge",
+        thrift: Thrift | None = None,
+        thrifty: bool = False,
     ) -> None:
         self._clock = world.clock
         self._entropy = world.entropy
         self._net = net
         self._link = link
         self._label = label
-        self._thrifty_until = math.inf if thrifty else 0.0
+        self._thrift = thrift or Thrift(world)
+        self._always_thrifty = thrifty
         self._ahead = 0  # ms that the site's clock is ahead of ours
         pins = frozenset([link.pin] if link.pin else [])
         self._tls = Tls(pins=pins, verify=not pins, server_name=link.front or "") if link.tls else None
@@ -118,7 +130,7 @@ class BridgeRoute:
     @property
     def thrifty(self) -> bool:
         """Whether connections are kept short."""
-        return self._clock.monotonic() < self._thrifty_until
+        return self._always_thrifty or self._thrift.needed
 
     async def post(self, guard: NodeRecord, body: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Route's
         """See Route.  Raises BridgeRefused, SiteAnswered and other NetErrors."""
@@ -173,7 +185,8 @@ class BridgeRoute:
         nonce = self._entropy.randbytes(NONCE_SIZE)
         ticket = Ticket.make(self._link.secret, now_ms=max(0, now + self._ahead), nonce=nonce)
         body = ticket.seal_request(protocol.encode_request(request))
-        headers = {**self._headers, "Connection": "close"} if thrifty else self._headers
+        short = thrifty or not self._thrift.may_keep
+        headers = {**self._headers, "Connection": "close"} if short else self._headers
         try:
             response = await self._net.request(
                 self._endpoint,
@@ -184,9 +197,10 @@ class BridgeRoute:
             )
         except NetError as error:
             if not thrifty and _looks_frozen(error, len(body)):
-                self._thrifty_until = self._clock.monotonic() + THRIFTY_FOR
                 await self._net.close()  # connections that have carried much already
+                await self._thrift.learn()
             raise
+        self._thrift.carried(len(body) + len(response.body))
         if response.status == 200 and protocol.is_class(len(response.body)):
             with contextlib.suppress(ParseError):
                 return protocol.decode_reply(ticket.open_reply(response.body))
@@ -212,6 +226,7 @@ class BridgeLists:
     def __init__(self, world: World, links: Sequence[BridgeLink]) -> None:
         self._world = world
         self._links = links
+        self._thrift = Thrift(world)
 
     @property
     def name(self) -> str:
@@ -226,14 +241,15 @@ class BridgeLists:
     async def fetch(self, _entry: Entry) -> bytes:
         """See ListSource: the first list that claims to be signed, or else the first.
 
-        A bridge is asked straight, whatever the way out in use: it is one itself.  Raises RemoteError.
+        A bridge is asked straight, whatever the way out in use: it is one itself.  Everybody begins with another one,
+        for many may have been given the same links.  Raises RemoteError.
         """
         found: list[bytes] = []
         failure: RemoteError = CannotFetch()
-        for link in self._links:
-            route = BridgeRoute(self._world, self._world.outlets.direct(), link)
+        for link in self._world.entropy.sample(self._links, len(self._links)):
+            route = BridgeRoute(self._world, self._world.outlets.direct(), link, thrift=self._thrift)
             try:
-                given = await route.node_list(timeout=LIST_SECONDS)
+                given = await _list_by(route)
                 if node_list.decode(given).signatures:
                     return given
                 found.append(given)
@@ -279,6 +295,17 @@ class _Errand:
         if len(body) > first.total:
             raise _improper()
         return HttpResponse(first.status, {}, bytes(body))
+
+
+async def _list_by(route: BridgeRoute) -> bytes:
+    """Return a bridge's list, in small pieces if need be.  Raises NetError."""
+    if not route.thrifty:
+        try:
+            return await route.node_list(timeout=LIST_SECONDS)
+        except NetError:
+            if not route.thrifty:  # it is not for the length of the list
+                raise
+    return await route.node_list(timeout=THRIFTY_LIST_SECONDS)
 
 
 def _looks_frozen(error: NetError, sent: int) -> bool:

@@ -18,6 +18,7 @@ from ramson.reach.bridge import BridgeLists, BridgeRoute
 from ramson.reach.order import Candidate
 from ramson.reach.route import Route, Rung
 from ramson.reach.settings import ReachSettings
+from ramson.reach.thrift import Thrift
 from ramson.reach.transport import open_transport
 from ramson.world import Outlets, ProxyAddress, World
 
@@ -25,8 +26,13 @@ from ramson.world import Outlets, ProxyAddress, World
 TOR: Final = (ProxyAddress.parse("tor://127.0.0.1:9050"), ProxyAddress.parse("tor://127.0.0.1:9150"))
 
 
-def candidates(world: World, settings: ReachSettings, state: Path) -> list[Candidate]:
-    """Return what may be chosen from; transports keep what they need under `state`."""
+def candidates(world: World, settings: ReachSettings, state: Path, thrift: Thrift | None = None) -> list[Candidate]:
+    """Return what may be chosen from; transports keep what they need under `state`, bridges share `thrift`.
+
+    Bridges come in any order: of the many who were given the same links not all shall try the same one first.
+    """
+    thrift = thrift or Thrift(world)
+    bridges = list(enumerate(settings.bridges, 1))
     proxies = [
         _candidate(Rung.PROXY, number, f"{each.kind} {each.endpoint}", partial(_proxied, world, each))
         for number, each in enumerate(settings.proxies, 1)
@@ -38,8 +44,8 @@ def candidates(world: World, settings: ReachSettings, state: Path) -> list[Candi
         Candidate("split", Rung.SPLIT, "a split hello", partial(_opened, plain.split, world)),
         *(_candidate(Rung.PROXY, 0, str(each.endpoint), partial(_proxied, world, each)) for each in TOR),
         *(
-            _candidate(Rung.BRIDGE, number, link.uri, partial(_bridge, world, link, f"bridge {number}"))
-            for number, link in enumerate(settings.bridges, 1)
+            _candidate(Rung.BRIDGE, number, link.uri, partial(_bridge, world, link, f"bridge {number}", thrift))
+            for number, link in world.entropy.sample(bridges, len(bridges))
         ),
         *(
             _candidate(Rung.TRANSPORT, number, each.link.uri, partial(open_transport, world, each, state))
@@ -71,5 +77,5 @@ async def _proxied(world: World, proxy: ProxyAddress) -> Route:
     return plain.proxied(world.outlets, proxy)
 
 
-async def _bridge(world: World, link: BridgeLink, label: str) -> Route:
-    return BridgeRoute(world, world.outlets.direct(), link, label=label)
+async def _bridge(world: World, link: BridgeLink, label: str, thrift: Thrift) -> Route:
+    return BridgeRoute(world, world.outlets.direct(), link, label=label, thrift=thrift)

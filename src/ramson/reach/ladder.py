@@ -67,7 +67,7 @@ class _Step:
     symptom: Symptom | None = None
     flawed: bool = False  # connections of this way stop in the middle, which no probe shows
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    travelling: set[asyncio.Timeout] = field(default_factory=set)
+    travelling: dict[asyncio.Timeout, None] = field(default_factory=dict)  # in order: a run of a simulation repeats
 
     def answered(self) -> None:
         """Forget its failures."""
@@ -240,11 +240,11 @@ class Ladder:
         timer = asyncio.get_running_loop().call_later(SILENCE, suspect)
         try:
             async with asyncio.timeout(None) as limit:
-                step.travelling.add(limit)
+                step.travelling[limit] = None
                 try:
                     yield
                 finally:
-                    step.travelling.discard(limit)
+                    step.travelling.pop(limit, None)
         finally:
             timer.cancel()
 

@@ -13,6 +13,7 @@ from ramson.reach.fixed import FixedRoute
 from ramson.reach.ladder import Ladder
 from ramson.reach.memory import Memory
 from ramson.reach.settings import ReachSettings
+from ramson.reach.thrift import Thrift
 from ramson.world import World
 
 
@@ -23,17 +24,21 @@ async def open_entry(
     """Open the way out and close it afterwards.
 
     Where the settings leave no choice it is that one, else the ladder chooses.  Transports keep what they need under
-    `state`; what worked last is kept in `memory`, which tells where somebody has been and so belongs in an encrypted
-    place.  Raises TransportFailed when the only way needs a program that cannot be started.
+    `state`; what worked last and what freezes is kept in `memory`, which tells where somebody has been and so belongs
+    in an encrypted place.  Raises TransportFailed when the only way needs a program that cannot be started.
     """
-    found = candidates(world, settings, state)
-    if len(found) == 1:
-        route = await found[0].open()
-        try:
-            yield FixedRoute(route, world.entropy, label=found[0].label)
-        finally:
-            await route.close()
-        return
     kept = Memory(memory if memory is not None else MemoryCache(), world.disk())
+    found = candidates(world, settings, state, Thrift(world, kept))
+    if len(found) == 1:
+        try:
+            await kept.load()
+            route = await found[0].open()
+            try:
+                yield FixedRoute(route, world.entropy, label=found[0].label)
+            finally:
+                await route.close()
+        finally:
+            await kept.close()
+        return
     async with Ladder(world, found, kept, country=settings.country) as ladder:
         yield ladder
