@@ -75,10 +75,10 @@ class Countries:
             for namespace in (self.home, self.isp, self.abroad):
                 _run("ip", "netns", "add", namespace)
                 stack.callback(_run, "ip", "netns", "del", namespace)
+            for namespace in (self.isp, self.abroad):
                 self._ip(namespace, "link set lo up")
-            self._join(self.home, f"{TRAVELLER}/24", "192.0.2.1/24", INSIDE)
+            self._furnish()
             self._join(self.abroad, "198.51.100.2/24", "198.51.100.1/24", "outside")
-            self._ip(self.home, "route add default via 192.0.2.1")
             self._ip(self.abroad, "route add default via 198.51.100.1")
             self._ip(self.isp, f"route add {BLOCK}.0.0/16 via 198.51.100.2")
             self._ip(self.isp, "route add 203.0.113.0/24 via 198.51.100.2")
@@ -110,6 +110,18 @@ class Countries:
                 )
             )
         _run("ip", "netns", "exec", self.isp, "nft", "-f", "-", text=rules(censor, self.groups))
+
+    def move_house(self) -> None:
+        """Put a new machine in the place of the one at home, so that no socket of an ended program still speaks."""
+        self._ip(self.isp, f"link del {INSIDE}")
+        _run("ip", "netns", "del", self.home)
+        _run("ip", "netns", "add", self.home)
+        self._furnish()
+
+    def _furnish(self) -> None:
+        self._ip(self.home, "link set lo up")
+        self._join(self.home, f"{TRAVELLER}/24", "192.0.2.1/24", INSIDE)
+        self._ip(self.home, "route add default via 192.0.2.1")
 
     def blocked(self) -> int:
         """How many packets the censor has interfered with since it was put in place."""

@@ -18,7 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from censors import Censor, Drop
-from countries import BLOCK, NOT_CENSORED, NOWHERE, RESOLVER, SEED, SITE, Countries, Program, Seen
+from countries import BLOCK, NOT_CENSORED, NOWHERE, PROXY, RESOLVER, SEED, SITE, Countries, Program, Seen
 
 from ramson.node import certificate
 
@@ -183,6 +183,7 @@ def way_of(said: dict) -> str:
 
 @pytest.mark.parametrize("censor", CENSORS, ids=lambda censor: censor.name)
 def test_messages_get_through(stage: Stage, tmp_path: Path, censor: Censor) -> None:
+    stage.countries.move_house()
     stage.countries.censor(censor)
     anybody = {RESOLVER, SITE, SEED, NOWHERE, *stage.countries.groups.nodes}
     for start, limit in (("first", FIRST_START), ("second", AFTERWARDS)):
@@ -211,9 +212,27 @@ def test_a_censor_that_switches_on_in_the_middle(stage: Stage, tmp_path: Path) -
 
 
 def test_a_pinned_bridge_is_all_that_is_ever_contacted(stage: Stage, tmp_path: Path) -> None:
+    stage.countries.move_house()
     stage.countries.censor(NOT_CENSORED)  # everything else could be reached
     with stage.traveller(tmp_path / "account", f'route = "bridge"\nbridges = ["{stage.link}"]') as traveller:
         said = correspond(traveller, "only by the bridge")
     seen = stage.countries.seen()
-    ROWS.append(Row("none; bridge pinned", "first", said["kept"], said["answered"], "bridge", forbidden(seen, {SITE, RESOLVER})))
+    ROWS.append(
+        Row("none; bridge pinned", "first", said["kept"], said["answered"], "bridge", forbidden(seen, {SITE, RESOLVER}))
+    )
     assert {(each.address, each.protocol, each.port) for each in seen} == {(SITE, "tcp", 443), (RESOLVER, "udp", 53)}
+
+
+def test_with_a_proxy_nothing_but_the_proxy_is_ever_contacted(stage: Stage, tmp_path: Path) -> None:
+    stage.countries.move_house()
+    stage.countries.censor(NOT_CENSORED)  # everything else could be reached
+    socks = (PYTHON, str(HERE / "socks.py"), PROXY, "1080")
+    way = f'proxies = ["socks5://{PROXY}:1080"]\nbridges = ["{stage.link}"]'
+    with (
+        stage.countries.running(stage.countries.abroad, *socks),
+        stage.traveller(tmp_path / "account", way) as traveller,
+    ):
+        said = correspond(traveller, "only by the proxy")
+    seen = stage.countries.seen()
+    ROWS.append(Row("none; proxy named", "first", said["kept"], said["answered"], "proxy", forbidden(seen, {PROXY})))
+    assert {(each.address, each.protocol, each.port) for each in seen} == {(PROXY, "tcp", 1080)}
