@@ -220,6 +220,8 @@ def test_only_one_client_receives_with_an_account_file(tmp_path):
 
 def test_the_files_of_an_account_are_deleted_keys_first(tmp_path):
     path = make(tmp_path / "a.ramson")
+    vault.transports_directory(path).mkdir()
+    (vault.transports_directory(path) / "state").write_text("what a transport keeps")
     vault.destroy(path)
     assert list(tmp_path.iterdir()) == []
     vault.destroy(path)

@@ -14,6 +14,7 @@ import uvloop
 
 from ramson.cli import logs
 from ramson.cli.logs import LogFormat
+from ramson.world.real import descriptors
 
 __all__ = ["READY", "LogFormat", "LogLevel", "run", "serve", "stop_requested"]
 
@@ -99,6 +100,7 @@ def serve(
 ) -> None:
     """Run a service until it is told to stop; it says `ready` on standard output when it serves."""
     logs.set_up(level, log_format)
+    descriptors.ask_for_more()
 
     async def main() -> None:
         await _serve(make(), with_input=stop_with_input)

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from ramson.messenger import vault
 from ramson.messenger.attachments import Attachments
 from ramson.messenger.avatars import Avatars
 from ramson.messenger.engine import Engine
@@ -51,7 +52,7 @@ async def connected(
     stack.push_async_callback(asyncio.sleep, 0)  # what the network saved last is written by the loop
     cache, entry, server = StoreCache(store, profile), None, profile.file_server
     if connect:
-        state = path.with_name(path.name + ".transports")
+        state = vault.transports_directory(path)
         ways, reach = StoreCache(store, profile, "ways out"), reach.for_network(profile.name)
         entry = await stack.enter_async_context(open_entry(world, reach, state, ways))
         profile = profile.with_lists(bridge_lists(world, reach))

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -282,9 +283,16 @@ def destroy(path: Path) -> None:
             _write(path, bytes(KEY_FILE_SIZE))
         _remove([each for database in _databases(path) for each in (*sealed_database.log_files(database), database)])
         path.unlink(missing_ok=True)
+        if transports_directory(path).exists():
+            shutil.rmtree(transports_directory(path))
         _sync_directory(path.parent)
     except OSError as error:
         raise AccountFileError(f"the account file could not be deleted: {error}") from error
+
+
+def transports_directory(path: Path) -> Path:
+    """Return where pluggable transports keep what they need for the account at `path`; it need not exist."""
+    return path.with_name(path.name + ".transports")
 
 
 # Unlocking
