@@ -110,6 +110,9 @@ async def test_the_doctor_tells_what_is_missing_and_init_stays_in_the_bots_world
         net.network.kill(number)
     with pytest.raises(RemoteError):
         await command_line._doctor(bot)
+    told = capsys.readouterr().out
+    assert "This contacts:" in told
+    assert "There is no way into the network from here." in told
     bot.path.chmod(0o644)
     with pytest.raises(LocalError, match="others can read"):
         await command_line._doctor(bot)

@@ -93,6 +93,16 @@ def test_seeds_that_fail_alone():
     assert problems(*seeds(None), *rest, names=lied) == ()  # a name may stand for several addresses
 
 
+def test_what_was_asked_by_way_of_something_says_nothing_of_the_nodes():
+    """Where a proxy or bridge stands between, silence is its own; of the straight way its own trial speaks."""
+    bridge = replace(BRIDGE, failed=Symptom.HTTP)
+    asked = (*nodes(Symptom.HTTP, Symptom.HTTP), bridge)
+    assert problems(*asked, straight=False) == (Problem.BRIDGE_FAILS,)
+    assert problems(*asked, straight(Symptom.TCP), straight=False) == (Problem.NODES_BLOCKED, Problem.BRIDGE_FAILS)
+    assert problems(*nodes(None), BRIDGE, straight(None), straight=False) == ()
+    assert problems(straight(Symptom.TCP), straight=False) == (Problem.UNREACHABLE,)
+
+
 def test_what_a_person_set_up_and_what_is_only_looked_for():
     well = (*nodes(None), STRAIGHT)
     proxy = Trial(Subject.ROUTE, "proxy 1", Symptom.PROXY, rung=Rung.PROXY)

@@ -192,6 +192,22 @@ def test_a_bridge_that_is_gone_is_named_by_its_number_only(tmp_path):
     assert "10.99" not in repr(findings)
 
 
+def test_where_the_straight_way_is_watched_it_is_not_what_everything_is_asked_by(tmp_path):
+    censor = Censor()
+    findings, diagnosis, _ = play(tmp_path, censor, ReachSettings(country="IR"))
+    assert diagnosis.problems == ()
+    assert [trial.label for trial in findings.of(Subject.ROUTE) if not trial.failed] == [
+        "the straight way",
+        "a split hello",
+    ]
+    link = make("https://10.99.0.66:8443/secret-path/", b"K" * 32, "private")
+    settings = ReachSettings(country="IR", bridges=(link,))
+    plan = make_plan(Simulation(1).world("10.2.0.1"), NetworkProfile("private", ()), settings, nodes=(), state=tmp_path)
+    assert plan.ways[0].label == "bridge 1"
+    assert plan.ways[-1].label == "the straight way"
+    assert "3 nodes of the network" in plan.contacts[0]
+
+
 def test_it_ends_in_time_with_what_was_found(tmp_path):
     findings, _, seconds = play(tmp_path, Censor(lambda _: BLOCKED), seconds=12.0)
     assert seconds < 12.5

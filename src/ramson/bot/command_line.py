@@ -27,7 +27,7 @@ from ramson.errors import LocalError, RamsonError, RemoteError
 from ramson.messenger import account
 from ramson.messenger.vault import check_absent
 from ramson.network import Light, NetworkProfile
-from ramson.reach import kept
+from ramson.reach import NO_WISHES, doctor, kept
 from ramson.world import real
 from ramson.world.real.event_loop import new_event_loop
 
@@ -128,6 +128,7 @@ async def _doctor(bot: Bot) -> None:
                     if status.light is Light.GREEN:
                         break
         if status.light is not Light.GREEN:
+            await _tell_why(bot)
             raise RemoteError(f"the light is {status.light.value}: {status.reason}")
         _print("ok  there are two paths into the network")
         try:
@@ -138,6 +139,21 @@ async def _doctor(bot: Bot) -> None:
                 "the nodes that keep its messages do not answer", remedy="Try again in a minute."
             ) from None
         _print("ok  the nodes that keep its messages answer")
+
+
+async def _tell_why(bot: Bot) -> None:
+    """Examine what can be reached, by the ways that the bot may take, and print what is wrong and what helps."""
+    world = bot.world or real.world()
+    nodes = await doctor.known_nodes(world, bot.network, None)
+    state = bot.path.with_name(bot.path.name + ".transports")
+    plan = doctor.make_plan(world, bot.network, bot.reach or NO_WISHES, nodes=nodes, state=state)
+    _print("\n".join(["Looking why. This contacts:", *(f"    {line}" for line in plan.contacts)]))
+    try:
+        diagnosis = doctor.diagnose(await doctor.examine(world, plan))
+    finally:
+        if bot.world is None:
+            await world.net.close()
+    _print("\n".join([diagnosis.verdict, *diagnosis.advice]))
 
 
 async def _account_id(bot: Bot) -> str:

@@ -7,6 +7,7 @@ where two readings cannot be told apart both are said.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -131,10 +132,11 @@ def diagnose(findings: Findings) -> Diagnosis:
     """Tell what the outcomes mean."""
     routes = sorted(findings.of(Subject.ROUTE), key=lambda trial: trial.rung or 0)
     ways = tuple(trial.label for trial in routes if trial.failed is None)
-    worst = _of_nodes(findings, way_out=bool(ways))
+    worst = _of_nodes(findings, way_out=bool(ways)) if findings.straight else _of_straight(routes)
+    seeds = _of_seeds(findings) if findings.straight else []
     problems = [
         *worst,
-        *(each for each in _of_seeds(findings) if Problem.UNREACHABLE not in worst or each is not Problem.NAMES_FAIL),
+        *(each for each in seeds if Problem.UNREACHABLE not in worst or each is not Problem.NAMES_FAIL),
         *(_OF_WAYS[each.rung] for each in routes if each.rung in _OF_WAYS and each.failed and not each.optional),
     ]
     if findings.clock_ahead_ms is not None and abs(findings.clock_ahead_ms) > CLOCK_MS:
@@ -160,6 +162,16 @@ def _of_nodes(findings: Findings, *, way_out: bool) -> list[Problem]:
     if how is Symptom.TLS and any(trial.failed is Symptom.TLS for trial in seeds):
         return [Problem.IMPOSTOR]
     return [_OF_NODES[how]] if how in _OF_NODES else []
+
+
+def _of_straight(routes: Sequence[Trial]) -> list[Problem]:
+    """Tell what the straight way met where it was one of several and the others were asked first."""
+    failed = next((trial.failed for trial in routes if trial.rung is Rung.DIRECT), None)
+    if failed is None:
+        return []
+    if all(_unconnected(trial) for trial in routes if not trial.optional):
+        return [Problem.UNREACHABLE]
+    return [_OF_NODES[failed]] if failed in _OF_NODES else []
 
 
 def _of_seeds(findings: Findings) -> list[Problem]:

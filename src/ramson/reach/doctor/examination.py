@@ -28,7 +28,7 @@ from ramson.reach.doctor import names
 from ramson.reach.doctor.findings import Findings, NameCheck, Subject, Trial
 from ramson.reach.doctor.plan import Plan, optional
 from ramson.reach.order import Candidate
-from ramson.reach.route import Route, Symptom, symptom
+from ramson.reach.route import Route, Rung, Symptom, symptom
 from ramson.world import HttpRequest, HttpResponse, Net, NetError, World
 
 WHOLE: Final = 60.0  # seconds
@@ -38,6 +38,7 @@ ASKED_BY_WAY: Final = 3  # nodes, of which one has to answer
 LONG_ASKED: Final = 2  # nodes
 LONG_BYTES: Final = 24 * 1024  # of the long question; its answer is longer in a network of some size
 
+_STRAIGHT: Final = frozenset({Rung.DIRECT, Rung.SPLIT})
 _INFO: Final = storage.Batch(requests=(storage.Info(),))
 _FIELDS: Final = ("public_ip", "storage_port", "pubkey_ed25519", "pubkey_x25519", "service_node_pubkey", "swarm_id")
 _LONG: Final = strict_json.encode(
@@ -120,12 +121,13 @@ class _Examination:
     def findings(self, *, complete: bool) -> Findings:
         """Return what was found so far."""
         return Findings(
-            tuple(self._trials.values()),
+            tuple(sorted(self._trials.values(), key=_place)),
             tuple(self._names),
             len(self._long),
             sum(self._long),
             self._clock.offset_ms if self._clock.voices else None,
             complete,
+            bool(self._plan.ways) and self._plan.ways[0].rung in _STRAIGHT,
         )
 
     # Seeds.
@@ -251,6 +253,8 @@ class _Examination:
             return await self._ask(route, node)
         except NetError as error:
             return symptom(error)
+        except ParseError:  # a key that is none
+            return Symptom.ONION
 
     async def _open(self, way: Candidate) -> Route | None:
         try:
@@ -313,6 +317,12 @@ def _time(asked: onion.OnionRequest, reply: HttpResponse) -> object:
         return None
     body = results[0].body if results else None
     return body.get("t", body.get("timestamp")) if isinstance(body, dict) else None
+
+
+def _place(trial: Trial) -> tuple[int, int, int, str]:
+    """Where a trial stands among others."""
+    subjects = list(Subject)
+    return subjects.index(trial.subject), trial.rung or 0, len(trial.label), trial.label
 
 
 def _is_address(host: str) -> bool:

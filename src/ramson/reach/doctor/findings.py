@@ -73,8 +73,9 @@ class Findings:
     """All that was found.
 
     `long_tried` and `long_frozen` count nodes that were asked for more than a filter lets pass that freezes connections
-    after some kilobytes.  `clock_ahead_ms` is how far this machine's clock is ahead of what nodes say, None if none
-    said.  Not `complete` is what ran out of time.
+    after some kilobytes.  `straight` tells that seeds and nodes were asked straight, so that their silence is about
+    them and not about something between.  `clock_ahead_ms` is how far this machine's clock is ahead of what nodes say,
+    None if none said.  Not `complete` is what ran out of time.
     """
 
     trials: tuple[Trial, ...] = ()
@@ -83,6 +84,7 @@ class Findings:
     long_frozen: int = 0
     clock_ahead_ms: int | None = None
     complete: bool = True
+    straight: bool = True
 
     def of(self, subject: Subject) -> tuple[Trial, ...]:
         """Return the trials of one kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from ramson.network.profile import NetworkProfile, SeedUrl
 from ramson.protocol.nodes import NodeRecord
 from ramson.reach.bridge import BridgeLists
 from ramson.reach.candidates import bridge_lists, candidates
-from ramson.reach.order import Candidate
+from ramson.reach.order import Candidate, first_order
 from ramson.reach.route import Rung
 from ramson.reach.settings import ReachSettings
 from ramson.world import World
@@ -84,7 +85,7 @@ def make_plan(
     if resolver and urlsplit(resolver).scheme not in {"https", "http"}:
         raise LocalError("a resolver is named by its URL", remedy="Such as https://9.9.9.9/dns-query.")
     allowed = settings.for_network(profile.name)
-    ways = tuple(candidates(world, allowed, state))
+    ways = _ordered(candidates(world, allowed, state), allowed.country)
     plan = Plan(profile.seeds, nodes, ways, bridge_lists(world, allowed), profile.min_pool)
     if not resolver:
         return plan
@@ -93,6 +94,13 @@ def make_plan(
             "names are compared only where the straight way may be taken", remedy="Leave the resolver out."
         )
     return Plan(plan.seeds, nodes, ways, plan.lists, plan.min_nodes, resolver)
+
+
+def _ordered(ways: Sequence[Candidate], country: str) -> tuple[Candidate, ...]:
+    """Put first what everything is asked by: the plainest way, or what is usual in a country where that is watched."""
+    sorted_ways = first_order(ways, (), country)
+    first = next((way for way in sorted_ways if not optional(way)), None)
+    return tuple(sorted_ways) if first is None else (first, *(way for way in sorted_ways if way is not first))
 
 
 def _note(way: Candidate) -> str:
