@@ -347,7 +347,10 @@ def test_the_signed_list_comes_over_the_bridge():
 
 def listing(count, *, signed_by=None):
     pairs = [Ed25519KeyPair.generate(random.Random(i)) for i in range(count)]
-    nodes = [NodeRecord(p.public, p.to_x25519().public, b"", f"10.{i >> 8}.{i & 255}.1", 1, 1, 0) for i, p in enumerate(pairs)]
+    nodes = [
+        NodeRecord(p.public, p.to_x25519().public, b"", f"10.{i >> 8}.{i & 255}.1", 1, 1, 0)
+        for i, p in enumerate(pairs)
+    ]
     statement = node_list.state("mainnet", nodes, height=1, time_ms=1)
     made = node_list.SignedNodeList(statement, {})
     return node_list.encode(made.signed_by(signed_by) if signed_by else made)

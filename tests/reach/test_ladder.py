@@ -213,6 +213,47 @@ def test_silence_is_passed_within_seconds(ways):
     assert play(ways, scene) < 7
 
 
+def test_doubts_about_a_bridge_in_use_do_not_show_nodes_to_who_watches(ways):
+    ways.direct.silent = ways.split.silent = ways.proxy.silent = True
+
+    async def scene(ladder: Ladder) -> None:
+        await passes(ladder, ways)
+        await asyncio.sleep(30)
+        before = len(ways.direct.probes)
+        ways.bridge.delay = 4.0
+        slow = asyncio.create_task(ladder.test(ways.nodes.records[0]))
+        await asyncio.sleep(1)
+        ways.bridge.delay = 1.0
+        looks = len(ways.bridge.probes)
+        assert await slow
+        assert len(ways.bridge.probes) > looks
+        await asyncio.sleep(30)
+        assert len(ways.direct.probes) == before
+
+    play(ways, scene)
+
+
+def test_a_bridge_whose_connection_froze_is_not_left(ways):
+    """It goes on by shorter connections, and there is nothing better behind a censor who freezes all there are."""
+    ways.direct.silent = ways.split.silent = ways.proxy.silent = True
+
+    async def scene(ladder: Ladder) -> None:
+        await passes(ladder, ways)
+        await asyncio.sleep(30)
+        before = len(ways.direct.probes)
+        ways.bridge.fails = lambda: NetError(
+            Stage.TIMEOUT, "silence", reached=Stage.REPLY, received=16000, replied=9000
+        )
+        assert not await ladder.test(ways.nodes.records[0])
+        ways.bridge.fails = None
+        assert await ladder.test(ways.nodes.records[0])
+        await asyncio.sleep(30)
+        assert len(ways.direct.probes) == before
+        assert ladder.status.using.label == "bridge"
+
+    play(ways, scene)
+
+
 def test_after_a_blocked_address_the_split_hello_goes_last():
     candidates = make_ways().candidates()
     order = first_order(candidates, [])

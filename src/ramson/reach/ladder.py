@@ -252,6 +252,8 @@ class Ladder:
         if step is self._using:
             how = symptom(error)
             self._failures += 1
+            if how is Symptom.FROZEN and step.candidate.rung is Rung.BRIDGE and self._failures < MANY_FAILURES:
+                return  # it goes on by shorter connections; to look for another way would show nodes to who watches
             if how is Symptom.FROZEN and not step.flawed:
                 self._flaw(step)
             if self._failures >= MANY_FAILURES or how in TELLING:
@@ -291,7 +293,8 @@ class Ladder:
                     self._spare = step
             return how
 
-        await race(self._order(), attempt, favourites=self._favourites(), finish=True)
+        doubted = self._using is not None
+        await race(self._order(), attempt, favourites=self._favourites(), finish=True, doubted=doubted)
         self._show(trying=())
         if not answered:
             self._uncrown(self._straight_symptom() or Symptom.PROXY)

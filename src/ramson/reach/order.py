@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ramson.reach.route import Route, Rung, Symptom
 
 HEAD_START = 0.25  # seconds that what worked last here has before the straight way
+LOOK = 2.0  # seconds that a hidden way in use has, so that doubts about it do not show nodes to who watches
 STAGGER = 1.0  # seconds between the starts of two ways while none has failed
 PATIENCE = 3.0  # seconds before somebody else's bridge is troubled while something else may still answer
 
@@ -50,10 +51,15 @@ def after_failure(waiting: Sequence[Candidate], failed: Candidate, how: Symptom)
     return sorted(waiting, key=lambda candidate: candidate.rung is Rung.SPLIT)
 
 
-def pause_before(following: Candidate, last_started: Candidate, favourites: Sequence[str]) -> float:
-    """Return the seconds to wait before a way is tried beside one that has not answered yet."""
+def pause_before(
+    following: Candidate, last_started: Candidate, favourites: Sequence[str], *, doubted: bool = False
+) -> float:
+    """Return the seconds to wait before a way is tried beside one that has not answered yet.
+
+    That one may be in use and only `doubted`.
+    """
     if following.rung is Rung.DIRECT:
-        return HEAD_START
+        return LOOK if doubted and last_started.rung in _HELD_BACK else HEAD_START
     return PATIENCE if must_wait(following, [last_started], favourites) else STAGGER
 
 

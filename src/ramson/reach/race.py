@@ -11,11 +11,14 @@ from ramson.reach.route import Symptom
 Attempt = Callable[[Candidate], Awaitable[Symptom | None]]
 
 
-async def race(order: Sequence[Candidate], attempt: Attempt, *, favourites: Sequence[str], finish: bool) -> None:
+async def race(
+    order: Sequence[Candidate], attempt: Attempt, *, favourites: Sequence[str], finish: bool, doubted: bool = False
+) -> None:
     """Attempt one after the other until one succeeds, that is, returns no symptom.
 
     The next is started when its time has come or one before has failed, see `order`.  After a success none is
-    started; those that run are let run to their end with `finish`, or cancelled.  What was won, attempts tell.
+    started; those that run are let run to their end with `finish`, or cancelled.  What was won, attempts tell.  The
+    first may be `doubted` only.
     """
     clock = asyncio.get_running_loop().time
     waiting = list(order)
@@ -31,7 +34,7 @@ async def race(order: Sequence[Candidate], attempt: Attempt, *, favourites: Sequ
             if waiting and not won and (clock() >= due or not running):
                 started = waiting.pop(0)
                 running[group.create_task(run(started), name="way out")] = started
-                due = clock() + (pause_before(waiting[0], started, favourites) if waiting else 0)
+                due = clock() + (pause_before(waiting[0], started, favourites, doubted=doubted) if waiting else 0)
                 continue
             pause = due - clock() if waiting and not won else None
             done, _ = await asyncio.wait(running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
