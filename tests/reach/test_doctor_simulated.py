@@ -9,9 +9,11 @@ import dns.rrset
 import pytest
 
 from ramson.network import NetworkProfile, SeedUrl
+from ramson.network.cache import Snapshot, encode
 from ramson.protocol.bridge.link import make
+from ramson.protocol.nodes import NodeRecord
 from ramson.reach import ReachSettings
-from ramson.reach.doctor import Problem, Subject, diagnose, examine, make_plan
+from ramson.reach.doctor import Problem, Subject, diagnose, examine, known_nodes, make_plan
 from ramson.sim import SimulatedNetwork
 from ramson.sim.network import SEED_ADDRESS, SEED_PORT, shared_certificate
 from ramson.world import Endpoint, HttpLimits, HttpResponse
@@ -213,6 +215,32 @@ def test_it_ends_in_time_with_what_was_found(tmp_path):
     assert seconds < 12.5
     assert not findings.complete
     assert findings.of(Subject.SEED)
+
+
+def test_what_is_known_is_found_without_asking_anybody():
+    """Nothing goes out to make a plan: a cache, a list on this machine, or else nothing."""
+    sim = Simulation(1)
+    censor = Censor()
+    sim.censor(censor)
+    nodes = tuple(NodeRecord(bytes([i]) * 32, bytes(32), b"", f"10.3.{i}.1", 22021, 22020, 0) for i in range(3))
+    profile = NetworkProfile("private", (SeedUrl("https://seed.example/json_rpc"),))
+    world = sim.world("10.2.0.1")
+    snapshot = Snapshot(nodes, (), world.clock.now())
+    cached = encode(snapshot, profile.fingerprint)
+
+    async def main():
+        return [
+            await known_nodes(world, known, data)
+            for known, data in (
+                (profile, cached),
+                (profile, cached[:-5]),
+                (replace(profile, bundled=nodes[:1]), None),
+                (profile, None),
+            )
+        ]
+
+    assert sim.run(main()) == [nodes, (), nodes[:1], ()]
+    assert censor.met == set()
 
 
 def test_what_will_be_contacted_is_said_and_shows_no_address_but_the_seeds():

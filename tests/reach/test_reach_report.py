@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -82,6 +83,12 @@ def test_what_a_report_says():
             {"rung": "bridge", "status": "ok", "failure": None, "seconds": 0.7},  # how many there are is not told
         ],
     }
+
+
+def test_what_was_asked_through_something_else_is_not_counted():
+    keys = make_report(replace(FINDINGS, straight=False), now_ms=NOW).test_keys
+    assert (keys.session_seed_total, keys.session_snode_sampled, keys.session_snode_frozen) == (0, 0, 0)
+    assert [each.rung for each in keys.session_rungs] == ["direct", "bridge"]
 
 
 def test_country_and_provider_are_in_it_only_if_somebody_says_so():

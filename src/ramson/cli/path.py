@@ -154,7 +154,7 @@ def _display(*, as_json: bool, live: bool) -> Iterator[Shown]:
         from rich.live import Live  # noqa: PLC0415 - costs a fifth of a short command's time
         from rich.text import Text  # noqa: PLC0415 - as above
 
-        with Live() as display:
+        with Live(auto_refresh=False) as display:
             yield lambda network, reach, status: display.update(
                 Text("\n".join(_lines(network, reach, status))), refresh=True
             )

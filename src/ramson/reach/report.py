@@ -50,7 +50,9 @@ def make_report(findings: Findings, *, now_ms: int, country: str = "", provider:
         raise LocalError("a country is written with two letters", remedy="Such as IR; see ISO 3166.")
     if provider and not reach_report.is_provider(provider):
         raise LocalError("a provider is written by its AS number", remedy="Such as AS64500.")
-    seeds, nodes = findings.of(Subject.SEED), findings.of(Subject.NODE)
+    # What a proxy or bridge reached says nothing of what can be reached from here.
+    seeds = findings.of(Subject.SEED) if findings.straight else ()
+    nodes = findings.of(Subject.NODE) if findings.straight else ()
     routes = [trial for trial in findings.of(Subject.ROUTE) if not (trial.optional and trial.failed)]
     answering = _well(nodes)
     keys = Measured(

@@ -62,7 +62,7 @@ class Plan:
         lines = []
         if self.fetches and self.seeds:
             hosts = ", ".join(seed.endpoint.host for seed in self.seeds)
-            lines.append(f"{len(self.seeds)} seeds of the network, by {first}: {hosts}")
+            lines.append(f"the seeds of the network, by {first}: {hosts}")
         known = "" if self.nodes else ", once a seed or a bridge has named some"
         lines.append(f"{self.sample} nodes of the network, drawn at random, by {first}{known}")
         lines.extend(f"3 of these nodes by {way.label}{_note(way)}" for way in self.ways[1:])
