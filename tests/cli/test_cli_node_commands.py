@@ -372,8 +372,8 @@ def test_a_node_that_is_run_becomes_a_process_with_the_same_settings(ramson, hom
     monkeypatch.setattr(os, "execv", lambda _path, arguments: became.append(arguments))
     code, _, err = ramson("node", "run", "--config", home / "node.toml", "--set", "limits.connections=77")
     assert (code, err) == (0, "")
-    assert became[0][:3] == [sys.executable, "-m", "ramson.cli.node_process"]
-    chosen = settle({}, dict(map(parse_assignment, became[0][3:])))
+    assert became[0][:4] == [sys.executable, "-P", "-m", "ramson.cli.node_process"]
+    chosen = settle({}, dict(map(parse_assignment, became[0][4:])))
     written = parse((home / "node.toml").read_text())
     assert chosen == settle(written, {"limits.connections": 77})
 

@@ -30,7 +30,8 @@ STOP_WITH_INPUT: Final = "--stop-with-input"
 def command(chosen: Settings, *, stop_with_input: bool) -> list[str]:
     """Return the command line of the process of a node with these settings."""
     stop = [STOP_WITH_INPUT] if stop_with_input else []
-    return [sys.executable, "-m", "ramson.cli.node_process", *settings.assignments(chosen), *stop]
+    # -P: no module of the directory that somebody happens to be in
+    return [sys.executable, "-P", "-m", "ramson.cli.node_process", *settings.assignments(chosen), *stop]
 
 
 def prepare(chosen: Settings) -> Callable[[], AbstractAsyncContextManager[object]]:
