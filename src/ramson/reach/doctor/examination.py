@@ -33,6 +33,7 @@ from ramson.world import HttpRequest, HttpResponse, Net, NetError, World
 
 WHOLE: Final = 60.0  # seconds
 EACH: Final = 8.0  # seconds
+LIST_SECONDS: Final = 15.0  # for all bridges that are asked for a list of nodes
 AT_ONCE: Final = 5  # nodes: many connections in one moment are themselves a thing that filters look for
 ASKED_BY_WAY: Final = 3  # nodes, of which one has to answer
 LONG_ASKED: Final = 2  # nodes
@@ -182,8 +183,9 @@ class _Examination:
     async def _list_from_bridges(self) -> None:
         """Take the nodes to ask from a bridge where nobody else named any; who signed them matters not for asking."""
         for lists in self._plan.lists:
-            with contextlib.suppress(RamsonError):
-                data = await lists.fetch(DirectEntry(self._world.net, self._world.entropy))
+            with contextlib.suppress(RamsonError, TimeoutError):
+                async with asyncio.timeout(LIST_SECONDS):
+                    data = await lists.fetch(DirectEntry(self._world.net, self._world.entropy))
                 self._nodes = tuple(node for node in node_list.decode(data).statement.nodes if node.contactable)
 
     # Nodes.
