@@ -14,13 +14,24 @@ from ramson.protocol.bridge.link import make
 from ramson.protocol.nodes import NodeRecord
 from ramson.reach import ReachSettings
 from ramson.reach.doctor import Problem, Subject, diagnose, examine, known_nodes, make_plan
+from ramson.reach.settings import TransportBridge
+from ramson.reach.transport_line import TransportLine
+from ramson.servers.bridge.bridge import Bridge
+from ramson.servers.bridge.config import Limits
+from ramson.servers.bridge.guards import FixedGuards
+from ramson.servers.bridge.handler import BridgeHandler
+from ramson.servers.bridge.memory import IN_MEMORY, Nonces, Parcels
 from ramson.sim import SimulatedNetwork
 from ramson.sim.network import SEED_ADDRESS, SEED_PORT, shared_certificate
 from ramson.world import Endpoint, HttpLimits, HttpResponse
+from ramson.world.pins import pin_of
 from ramson.world.simulated import Simulation
 from ramson.world.simulated.censorship import Verdict
 
-PROXY, RESOLVER, PORTAL = "10.99.0.1", "10.99.0.2", "10.99.0.3"
+PROXY, RESOLVER, PORTAL, BRIDGE = "10.99.0.1", "10.99.0.2", "10.99.0.3", "10.99.0.4"
+SECRET = bytes(range(32))
+LINK = make("https://site.example/notes/", SECRET, "private", pin=pin_of(shared_certificate()))
+BEHIND = make("http://127.0.0.1:8080/notes/", SECRET, "private")
 SEED_NAME = "seed.example"
 BLOCKED, CUT = Verdict.DROP, Verdict.RESET
 
@@ -74,6 +85,27 @@ def play(tmp_path, censor, settings=ReachSettings(), *, known=True, skew_ms=0, r
             await host.net.listen(Endpoint(PORTAL, port), page, certificate=shared_certificate(), limits=HttpLimits())
         await asyncio.Event().wait()
 
+    async def lend(host):
+        bridge = Bridge(
+            host,
+            (SECRET,),
+            FixedGuards(town.file),
+            Nonces(IN_MEMORY, host.disk()),
+            Parcels(IN_MEMORY, host.disk(), host.clock, capacity=Limits().max_kept),
+            limits=Limits(),
+            node_list=lambda: None,
+            allow_private=True,
+        )
+        handler = BridgeHandler(bridge, lambda _request: HttpResponse(404))
+        async with bridge:
+            for port, shown in ((443, shared_certificate()), (80, None)):
+                await host.net.listen(Endpoint(BRIDGE, port), handler, certificate=shown, limits=HttpLimits())
+            await asyncio.Event().wait()
+
+    sim.name("site.example", BRIDGE)
+    sim.host(BRIDGE).start(lend)
+    sim.host(PROXY).transport_end(9000, "obfs4", Endpoint(BRIDGE, 80), {"cert": "c"})
+    sim.host("10.2.0.1").programs["obfs4proxy"] = frozenset({"obfs4"})
     sim.host(RESOLVER).start(resolve)
     sim.host(PORTAL).start(mislead)
     sim.censor(censor)
@@ -184,6 +216,25 @@ def test_a_proxy_that_is_gone(tmp_path):
     assert not diagnosis.well
     assert "SECRET" not in repr(findings) + str(diagnosis.advice)
     assert "10.99" not in repr(findings) + str(diagnosis.advice)
+
+
+def test_a_bridge_and_a_transport_are_found_to_work_where_nothing_else_does(tmp_path):
+    behind = TransportBridge(TransportLine.parse(f"obfs4 {PROXY}:9000 cert=c"), BEHIND)
+    settings = ReachSettings(bridges=(LINK,), transports=(behind,))
+    censor = Censor(lambda flow: BLOCKED if is_node(flow) or flow.target.host == SEED_ADDRESS else Verdict.PASS)
+    findings, diagnosis, _ = play(tmp_path, censor, settings)
+    assert diagnosis.ways == ("bridge 1", "transport 1")
+    assert diagnosis.problems == (Problem.NODES_BLOCKED,)
+    assert "by bridge 1" in diagnosis.verdict
+    assert "site.example" not in repr(findings)
+
+
+def test_a_bridge_is_all_that_is_asked_when_it_is_pinned(tmp_path):
+    censor = Censor()
+    findings, diagnosis, _ = play(tmp_path, censor, ReachSettings(bridges=(LINK,)).changed(route="bridge"))
+    assert (diagnosis.ways, diagnosis.problems) == (("bridge 1",), ())
+    assert censor.met == {BRIDGE}
+    assert len(findings.of(Subject.NODE)) == 3
 
 
 def test_a_bridge_that_is_gone_is_named_by_its_number_only(tmp_path):
