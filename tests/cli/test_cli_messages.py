@@ -426,3 +426,33 @@ def test_a_report_is_shown_saved_and_sent_when_somebody_says_so(people, tmp_path
         assert ("ZZ", "AS0", "direct", "ok") in kept.execute(
             "SELECT country, provider, rung, status FROM outcomes"
         ).fetchall()
+
+
+def test_a_person_is_asked_before_anybody_is_contacted(people):
+    _, start = people
+    at = Screen()
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), at.line)
+    try:
+        for answer, wanted in (("n\r", ""), ("y\r", "nothing is wrong")):
+            doctor = start("alice", "doctor", **ends)
+            assert "drawn at random" in at.until("Contact them now?")
+            at.type(answer)
+            if wanted:
+                at.until(wanted)
+            assert doctor.wait(timeout=60) == 0
+    finally:
+        at.close()
+
+
+def test_a_person_watches_the_path_at_a_terminal(people):
+    _, start = people
+    at = Screen()
+    watching = start("alice", "path", "--watch", **dict.fromkeys(("stdin", "stdout", "stderr"), at.line))
+    try:
+        at.until("green: ")
+        at.until("way out: the straight way")
+        at.until("(guard")
+    finally:
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(timeout=60) == 130
+        at.close()
