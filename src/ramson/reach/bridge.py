@@ -6,8 +6,8 @@ bridge learns this client's address and the guard, and nothing inside the onion.
 Theory of operation.  An onion request that does not fit one body goes as pieces, and a reply that does not as parts.  A
 body holds up to 512 KiB; but where connections are frozen after some 16 KB, a connection must end before: the route
 then goes on *thriftily*, with bodies of 6 KiB at most, each on a connection of its own, one after the other.  It begins
-to by itself when a connection seems to have been frozen, and keeps to it for half an hour.  A connection is used for
-more than one request only after one has carried more than that (`reach.thrift`).
+to by itself when a connection seems to have been frozen, and keeps to it for half an hour.  Until a connection has
+carried more than that it tries only with what is long enough to matter, and keeps no connections (`reach.thrift`).
 
 A bridge takes a client's clock for what it is within ten minutes.  If the site itself answers, the clock may be wrong,
 and the time of the site's own reply says by how much: the request is made once more by that.
@@ -50,6 +50,7 @@ from ramson.reach.thrift import Thrift
 from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Stage, Tls, World
 
 CLOCK_DIFFERS: Final = 60_000  # ms by which the site's clock must differ from ours to be believed
+TRIAL: Final = 64 * 1024  # bytes that are worth finding out whether a connection may carry much
 FROZEN_FROM: Final = 10 * 1024  # bytes over a connection, either way, from which a silence may be a freeze
 LIST_SECONDS: Final = 8.0  # for a list in one piece, before a connection that has carried much seems frozen
 THRIFTY_LIST_SECONDS: Final = 40.0  # for one in some thirty pieces
@@ -134,7 +135,7 @@ class BridgeRoute:
 
     async def post(self, guard: NodeRecord, body: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Route's
         """See Route.  Raises BridgeRefused, SiteAnswered and other NetErrors."""
-        errand = self._errand(timeout)
+        errand = self._errand(timeout, len(body))
         at, space = 0, protocol.piece_space(errand.size)
         while len(body) - at > protocol.forward_space(errand.size):
             piece = body[at : at + space]
@@ -159,16 +160,21 @@ class BridgeRoute:
 
     async def node_list(self, *, timeout: float) -> bytes:  # noqa: ASYNC109 - as in Route
         """Return the list of nodes that the bridge gives, unchecked.  Raises NetError."""
-        errand = self._errand(timeout)
+        errand = self._errand(timeout, 0)
         return (await errand.collect(await errand.repeat(ListQuery(errand.size, errand.transfer)))).body
 
     async def close(self) -> None:
         """See Route."""
         await self._net.close()
 
-    def _errand(self, seconds: float) -> _Errand:
-        size, transfer = SMALL if self.thrifty else LARGE, self._entropy.randbytes(TRANSFER_SIZE)
-        return _Errand(self._ask, size, transfer, self._clock.monotonic() + seconds)
+    def _errand(self, seconds: float, amount: int) -> _Errand:
+        transfer, deadline = self._entropy.randbytes(TRANSFER_SIZE), self._clock.monotonic() + seconds
+        return _Errand(self._ask, self._size_for, self._size_for(amount), transfer, deadline)
+
+    def _size_for(self, amount: int) -> int:
+        """Return how large bodies may be where so many bytes are to be carried."""
+        careful = self.thrifty or (amount <= TRIAL and not self._thrift.may_keep)
+        return SMALL if careful else LARGE
 
     async def _ask(self, request: BridgeRequest, deadline: float) -> BridgeReply:
         """Ask the bridge, by its own clock if need be.  Raises BridgeRefused, SiteAnswered, NetError."""
@@ -267,6 +273,7 @@ class _Errand:
     """The requests to the bridge that one of ours takes: up to `deadline` (monotonic seconds), under one name."""
 
     ask: Callable[[BridgeRequest, float], Awaitable[BridgeReply]]
+    size_for: Callable[[int], int]
     size: int
     transfer: bytes
     deadline: float
@@ -286,9 +293,9 @@ class _Errand:
         """Return the whole answer that begins with `first`."""
         if not isinstance(first, Content):
             raise _improper()
-        body = bytearray(first.data)
+        body, room = bytearray(first.data), self.size_for(first.total)
         while len(body) < first.total:
-            part = await self.repeat(Rest(self.size, self.transfer, len(body)))
+            part = await self.repeat(Rest(room, self.transfer, len(body)))
             if not isinstance(part, Content) or part.total != first.total or not part.data:
                 raise _improper()
             body += part.data

@@ -1,9 +1,8 @@
 """Whether connections to bridges have to be short in the network this machine is in.
 
 Where they are frozen after some 16 KB, whoever finds that out pays for it with requests that stay silent, just when
-everything waits for a way out.  So a connection is used for more than one request only after one has carried more than
-that.  What one bridge found out all bridges of one way out share, and it is kept with what worked last, for the next
-start.
+everything waits for a way out.  So a connection carries much, and more than one request, only after one has done so.
+What one bridge found out all bridges of one way out share, and it is kept with what worked last, for the next start.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Thrift:
 
     @property
     def may_keep(self) -> bool:
-        """Whether a connection may be kept for more requests."""
+        """Whether a connection may carry much, and be kept for more requests."""
         return self._network() in self._proved and not self.needed
 
     def carried(self, size: int) -> None:
