@@ -489,6 +489,11 @@ def test_each_link_has_a_secret_in_one_private_file(tmp_path):
         keys.load(home)
 
 
+def test_as_many_requests_are_worked_on_as_are_let_in_while_each_takes_a_second():
+    """Otherwise people wait for each other, ask again after three seconds, and make it worse."""
+    assert Limits().max_transfers >= Limits().requests_per_second
+
+
 def test_a_bridge_is_set_up_by_a_file_or_the_environment(tmp_path):
     file = tmp_path / "bridge.toml"
     file.write_text('directory = "/srv/bridge"\nlisten = "0.0.0.0:443"\n[limits]\nmax_transfers = 4\n')

@@ -41,7 +41,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address_requests_per_second: float = 20.0
     address_burst: float = 300.0
     requests_per_day: int = 1_000_000
-    max_transfers: int = 16
+    max_transfers: int = 64  # an onion request takes a second or two, so this goes with requests_per_second
     max_kept: int = 128 * 1024**2
     max_connections: int = 1000
 
