@@ -100,9 +100,13 @@ class SimulatedNetwork:
 
     def client_world(self, number: int, *, skew_ms: int = 0) -> World:
         """Return the world of the client host with this number, its clock `skew_ms` ahead."""
+        return self._simulation.world(self.client_address(number), skew_ms=skew_ms)
+
+    def client_address(self, number: int) -> str:
+        """Return the address of the client host with this number."""
         if not 0 <= number < MAX_CLIENTS:
             raise LocalError(f"there is no client number {number}")
-        return self._simulation.world(f"10.2.{number // 250}.{number % 250 + 1}", skew_ms=skew_ms)
+        return f"10.2.{number // 250}.{number % 250 + 1}"
 
     def kill(self, number: int) -> None:
         """End a node's process at this instant."""
