@@ -51,7 +51,7 @@ def _of_file(path: Path) -> str:
             content = file.read(LONGEST_SECRET + 1)
         text = content.decode()
     except OSError as error:
-        raise LocalError(f"the passphrase file cannot be read: {error.strerror}") from None
+        raise LocalError(f"the passphrase file cannot be read: {error.strerror}", remedy="Check the path.") from None
     except UnicodeDecodeError:
         raise LocalError("the passphrase file is not UTF-8 text") from None
     if len(content) > LONGEST_SECRET:

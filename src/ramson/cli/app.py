@@ -12,10 +12,11 @@ from typing import Annotated, Final
 import typer
 
 from ramson._version import __version__
+from ramson.cli import streams
 from ramson.cli.lazy import LazyGroup
 from ramson.cli.report import report
 from ramson.cli.way_out import CountryOption, ProxyFileOption, ReachFileOption, RouteOption, Wishes, remember
-from ramson.errors import RamsonError
+from ramson.errors import LocalError, RamsonError
 
 # As `LazyGroup` has it.
 COMMANDS: Final = {
@@ -80,6 +81,8 @@ def _root(
 def main() -> None:
     """Run the command line and exit."""
     try:
+        if not streams.complete():
+            raise LocalError("there is nowhere to print results", remedy="Start it with a standard output.")
         app()
     except RamsonError as error:
         report(error)

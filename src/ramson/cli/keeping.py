@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
+from ramson import given_files
 from ramson.cli.options import AccountOption, JsonOption, PassphraseFileOption, account_passphrase, read_passphrase
 from ramson.cli.terminal import note, progress, result, result_json, run
 from ramson.errors import LocalError
 from ramson.messenger import Client, account
+from ramson.messenger.archive import MAX_ARCHIVE
 from ramson.world import real
 
 ARCHIVE_VARIABLE = "RAMSON_ARCHIVE_PASSPHRASE"
@@ -73,10 +75,9 @@ def import_(
     json: JsonOption = False,
 ) -> None:
     """Make the account file anew from an archive, or add an archive's messages to the file of the same account."""
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise LocalError(f"the archive cannot be read: {error.strerror}") from None
+    if source.exists() and not source.is_file():
+        raise LocalError(f"{source} is no file", remedy="Check the path.")
+    data = given_files.read(source, MAX_ARCHIVE, what="the archive")
     new = not account_file.exists()
     secret = _secret(archive_passphrase_file, new=False)
     passphrase = (

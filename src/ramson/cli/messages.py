@@ -94,6 +94,10 @@ def send(
         preview=preview,
         invitation=CommunityInvitation(url=community[1], name=community[0]) if community else None,
     )
+    if community and not all(each.strip() for each in community):
+        raise LocalError(
+            "an invitation needs the name and the address of the community", remedy="Say --invite NAME URL."
+        )
     check_recipient(letter.to)
     if body or not (letter.files or letter.invitation):
         check_text(body)

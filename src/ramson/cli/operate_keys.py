@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ramson import given_files
 from ramson.cli.passphrases import PassphraseFileOption, read_passphrase
 from ramson.cli.terminal import note, progress, result
 from ramson.errors import LocalError
@@ -57,10 +58,7 @@ def import_keys(
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Put the keys of a backup into a data directory that has none, and print whose they are."""
-    try:
-        content = backup.read_bytes()
-    except OSError as error:
-        raise LocalError(f"{backup} cannot be read: {error.strerror}") from None
+    content = given_files.read(backup, key_backup.MAX_BACKUP, what=str(backup))
     passphrase = read_passphrase(passphrase_file, what=WHAT)
     with progress("Opening the backup…"):
         keys = key_backup.unseal(content, passphrase)

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from ramson.cli.operate_options import StopOption
-from ramson.cli.operate_settings import read_network
 from ramson.cli.service import LogFormat, LogLevel, serve
 from ramson.errors import LocalError
+from ramson.given_files import read_network
 from ramson.node import certificate
 from ramson.node.settings import parse_endpoint
 from ramson.protocol.network_file import NetworkFile

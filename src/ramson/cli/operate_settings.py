@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ramson.errors import LocalError
+from ramson.given_files import read_network
 from ramson.node import settings
 from ramson.node.config import NodeConfig
 from ramson.node.settings import Settings, SettingsError, Value
-from ramson.protocol import network_file
 from ramson.protocol.network_file import NetworkFile, NetworkNode
 
 
@@ -53,22 +53,12 @@ def find_place(chosen: Settings) -> Place | None:
     """Return the node's place in its network file; None beside an oxend.  Raises LocalError, ParseError."""
     if not chosen.network_file:
         return None
-    network = read_network(Path(chosen.network_file))
+    network = read_network(chosen.network_file)
     for node in network.nodes:
         if node.name == chosen.network_name:
             return Place(network, node)
     names = ", ".join(node.name for node in network.nodes)
     raise LocalError(f"the network lists no node called {chosen.network_name!r}", remedy=f"It lists: {names}.")
-
-
-def read_network(path: Path) -> NetworkFile:
-    """Read a network file.  Raises LocalError, and ParseError that names what is wrong."""
-    try:
-        return network_file.parse(path.read_bytes())
-    except OSError as error:
-        raise LocalError(
-            f"the network file {path} cannot be read: {error.strerror}", remedy="check network.file, or --network"
-        ) from None
 
 
 def node_config(chosen: Settings, place: Place | None) -> NodeConfig:

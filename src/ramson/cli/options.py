@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
+from ramson import given_files
 from ramson.cli.passphrases import LONGEST_SECRET, PassphraseFileOption, read_passphrase
 from ramson.cli.terminal import JsonOption
 from ramson.errors import LocalError
 from ramson.messenger import keyring_keys
 from ramson.network import MAINNET, TESTNET, NetworkProfile
-from ramson.protocol import network_file
 from ramson.reach.node_lists import with_lists
 
 __all__ = [
@@ -68,17 +68,11 @@ NetworkOption = Annotated[
 
 
 def resolve_network(text: str) -> NetworkProfile:
-    """Return the profile that `--network` names, with channels for its node lists.  Raises LocalError, ParseError."""
+    """Return the profile that `--network` names, with channels for its node lists.  Raises LocalError."""
     directory = data_directory()
     if text in _PROFILES:
         return with_lists(_PROFILES[text], directory=directory)
-    try:
-        content = Path(text).read_bytes()
-    except OSError as error:
-        raise LocalError(
-            f"there is no network {text!r}: {error.strerror}", remedy="Say mainnet, testnet, or a network.json file."
-        ) from None
-    file = network_file.parse(content)
+    file = given_files.read_network(text)
     return with_lists(NetworkProfile.from_file(file), channels=file.node_lists, directory=directory)
 
 
@@ -101,6 +95,10 @@ def read_phrase() -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask a question on standard error; anything but a yes is a no."""
+    """Ask a question on standard error; anything but a yes is a no.  Raises LocalError if nobody answers."""
     typer.echo(f"{question} [y/N] ", nl=False, err=True)  # typer.confirm would write to standard output as well
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    answer = sys.stdin.readline()
+    if not answer:
+        typer.echo(err=True)
+        raise LocalError("nobody answered", remedy="Run it at a terminal, or give the answer on standard input.")
+    return answer.strip().lower() in {"y", "yes"}

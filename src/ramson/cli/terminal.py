@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ramson.cli.harmless import harmless
+from ramson.cli.streams import writable
 from ramson.world.real.event_loop import new_event_loop
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def result(text: str) -> None:
-    """Print a result, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print a result, at once.  Raises LocalError."""
+    with writable():
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def result_json(value: object) -> None:

@@ -37,7 +37,7 @@ from ramson.protocol.config import Contact
 
 _MAGIC: Final = b"ramson-archive\n\x01"
 _HEADER: Final = len(_MAGIC) + SALT_SIZE
-_MAX_SIZE: Final = 2**31  # bytes of JSON that are taken from an archive
+MAX_ARCHIVE: Final = 2**31  # bytes, of an archive and of the JSON in it
 _MESSAGE_COLUMNS: Final = (
     "author",
     "sent_ms",
@@ -103,7 +103,7 @@ def open_archive(archive: bytes, passphrase: str) -> Document:
     box = Aead(vault.derive(passphrase, salt, cost))
     try:
         packed = box.decrypt(archive[_HEADER:], aad=header)
-        plain = zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MAX_SIZE)
+        plain = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_ARCHIVE)
         document = json.loads(plain)
     except (CryptoError, ValueError, zstandard.ZstdError):
         raise BadArchive(

@@ -305,6 +305,8 @@ class Conversations:
 
     def message(self, number: int) -> Message | None:
         """Return a message by its id."""
+        if not 0 < number < 2**63:
+            return None
         return next(iter(self.select("m.id = ?", (number,))), None)
 
     def conversation_of(self, number: int) -> AccountId | None:

@@ -9,12 +9,12 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from ramson import given_files
 from ramson.errors import LocalError
 from ramson.network.list_source import ListSource
-from ramson.protocol import network_file, public_seeds
+from ramson.protocol import public_seeds
 from ramson.protocol.file_server import OFFICIAL, FileServer
 from ramson.protocol.network_file import NetworkFile, NodeState, Seed
 from ramson.protocol.node_list import ListAuthority
@@ -113,19 +113,12 @@ class NetworkProfile:
     def load(cls, name: str | os.PathLike[str]) -> NetworkProfile:
         """Return the public network of this name, mainnet or testnet, or that of a network.json file.
 
-        Raises LocalError if there is neither, ParseError.
+        Raises LocalError if there is neither.
         """
         named = {profile.name: profile for profile in (MAINNET, TESTNET)}
         if isinstance(name, str) and name in named:
             return named[name]
-        try:
-            content = Path(name).read_bytes()
-        except OSError as error:
-            raise LocalError(
-                f"there is no network {str(name)!r}: {error.strerror}",
-                remedy="Say mainnet, testnet, or a network.json file.",
-            ) from None
-        return cls.from_file(network_file.parse(content))
+        return cls.from_file(given_files.read_network(name))
 
     @classmethod
     def from_file(cls, file: NetworkFile, *, name: str = "private") -> NetworkProfile:

@@ -18,11 +18,17 @@ class NotPrivate(LocalError):
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make the directory with mode 0700 unless it is there.  Raises NotPrivate."""
+    """Make the directory with mode 0700 unless it is there.  Raises NotPrivate, LocalError."""
     try:
         directory.mkdir(mode=0o700, parents=True)
     except FileExistsError:
+        if not directory.is_dir():
+            raise LocalError(f"{directory} is no directory", remedy="name another place") from None
         check_private(directory)
+    except OSError as error:
+        raise LocalError(
+            f"the directory {directory} cannot be made: {error.strerror}", remedy="name another place"
+        ) from None
 
 
 def check_private(path: Path) -> None:

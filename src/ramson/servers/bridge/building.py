@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ramson.errors import LocalError
+from ramson import given_files
 from ramson.node.private_files import make_private_directory
-from ramson.protocol import network_file, node_list
+from ramson.protocol import node_list
 from ramson.protocol.bridge import MAX_TOTAL
-from ramson.protocol.network_file import NetworkFile
 from ramson.protocol.node_list import BadList, SignedNodeList
 from ramson.protocol.public_seeds import PUBLIC_SEEDS
 from ramson.servers.bridge import keys
@@ -50,25 +49,15 @@ def _guards(world: World, config: BridgeConfig) -> Guards:
     kept = config.directory / GUARDS_FILE
     if config.network in PUBLIC_SEEDS:
         return SeedGuards(world, PUBLIC_SEEDS[config.network], kept)
-    network = _network_file(config)
+    network = given_files.read_network(config.network)
     return SeedGuards(world, network.seeds, kept) if network.seeds else FixedGuards(network, world.clock.now())
-
-
-def _network_file(config: BridgeConfig) -> NetworkFile:
-    try:
-        return network_file.parse(Path(config.network).read_bytes())
-    except OSError as error:
-        raise LocalError(
-            f"there is no network {config.network!r}: {error.strerror}",
-            remedy="Say mainnet, testnet, or a network.json file.",
-        ) from None
 
 
 def _list_name(config: BridgeConfig) -> str:
     """Return what node lists call the network; empty if they have no name for it."""
     if config.network in PUBLIC_SEEDS:
         return config.network
-    lists = _network_file(config).node_lists
+    lists = given_files.read_network(config.network).node_lists
     return lists.authority.network if lists else ""
 
 
