@@ -73,7 +73,7 @@ class Size:
 
 
 TINY = Size(nodes=12, swarms=3, clients=6, bridges=1)
-SMALL = Size(nodes=40, swarms=6, clients=12, bridges=3, restart=28.0, switch=50.0)
+SMALL = Size(nodes=36, swarms=6, clients=12, bridges=3, restart=28.0, switch=50.0)
 LARGE = Size(nodes=300, swarms=43, clients=201, bridges=5, restart=45.0, switch=75.0)
 
 
