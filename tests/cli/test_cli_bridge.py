@@ -99,6 +99,15 @@ def test_links_are_taken_from_texts_and_pictures_only(tmp_path):
         bridge_links.write_qr(link.parse(URI), tmp_path / "qr.gif")
 
 
+def test_the_picture_of_a_link_is_its_owner_s_also_where_another_one_was(tmp_path):
+    picture = tmp_path / "qr.png"
+    picture.write_bytes(b"of before")
+    picture.chmod(0o644)
+    bridge_links.write_qr(link.parse(URI), picture)
+    assert picture.stat().st_mode & 0o777 == 0o600
+    assert bridge_links.take(str(picture)).uri == URI
+
+
 def test_a_book_of_bridges_that_others_can_read_or_that_is_damaged_is_refused(tmp_path):
     book = tmp_path / "bridges"
     assert bridge_book.load(book) == ()

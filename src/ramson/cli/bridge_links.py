@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from ramson.errors import LocalError
+from ramson.network import FileCache
 from ramson.protocol.bridge import BridgeLink
 from ramson.protocol.bridge.link import MAX_LINK, SCHEME, parse
+from ramson.reach.qr_pictures import is_picture, scan
 
 MAX_INPUT: Final = 10 * 1024 * 1024
-MAX_PIXELS: Final = 40_000_000
 
 _IN_TEXT: Final = re.compile(rf"{SCHEME}[!-~]{{1,{MAX_LINK}}}")
 _AFTER: Final = ".,;:!)]}>\"'"  # what may stand behind a link in a sentence, and ends no link
-_IMAGES: Final = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
-_FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 
 
 def take(source: str) -> BridgeLink:
@@ -31,7 +30,9 @@ def take(source: str) -> BridgeLink:
     data = sys.stdin.buffer.read(MAX_INPUT + 1) if source == "-" else _read(Path(source))
     if len(data) > MAX_INPUT:
         raise LocalError("that is too large to be a bridge's link")
-    return _find(_scan(data) if data.startswith(_IMAGES) else data.decode(errors="replace"))
+    if is_picture(data):
+        return _find("\n".join(scan(data, instead="paste the link as text")))
+    return _find(data.decode(errors="replace"))
 
 
 def write_qr(link: BridgeLink, path: Path) -> None:
@@ -44,8 +45,7 @@ def write_qr(link: BridgeLink, path: Path) -> None:
     drawn = io.BytesIO()
     segno.make(link.uri, micro=False, error="m").save(drawn, kind=kind, scale=6)
     try:
-        path.touch(mode=0o600)
-        path.write_bytes(drawn.getvalue())
+        FileCache(path).save(drawn.getvalue())
     except OSError as error:
         raise LocalError(f"the image cannot be written: {error.strerror}") from None
 
@@ -85,24 +85,3 @@ def _find(text: str) -> BridgeLink:
     if found is None:
         raise LocalError("there is no bridge's link in that", remedy=f"It begins with {SCHEME}")
     return parse(found[0].rstrip(_AFTER))
-
-
-def _scan(data: bytes) -> str:
-    """Return what the QR codes in an image say."""
-    try:
-        import zxingcpp  # noqa: PLC0415 - an extra
-        from PIL import Image  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise LocalError(
-            "reading QR codes is not installed", remedy="Run: pip install 'ramson[qr]', or paste the link as text."
-        ) from None
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise LocalError("the image is too large", remedy="Cut out the QR code.")
-            found = zxingcpp.read_barcodes(
-                image.convert("L"), formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
-            )
-    except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: how Pillow says that a PNG is broken
-        raise LocalError(f"the image cannot be read: {type(error).__name__}") from None
-    return "\n".join(each.text for each in found)

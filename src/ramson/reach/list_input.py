@@ -5,18 +5,16 @@ Finding a list in something is all that happens here; nobody takes it until a pe
 
 from __future__ import annotations
 
-import io
 from typing import Final
 
 from ramson.errors import LocalError, ParseError
 from ramson.protocol.node_list import MAGIC, MAX_SIZE
 from ramson.protocol.node_list_text import MAX_TEXT, SCHEME, find_uri, from_txt, from_uri
+from ramson.reach.qr_pictures import is_picture, scan
 
 MAX_INPUT: Final = 20 * 1024 * 1024  # bytes
-MAX_PIXELS: Final = 50_000_000
 
 _REMEDY: Final = f"It begins with {SCHEME} and must be whole."
-_IMAGES: Final = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WEBP"}
 
 
 class NoListHere(LocalError):
@@ -34,9 +32,8 @@ def find_list(data: bytes) -> bytes:
 
 
 def _text(data: bytes) -> str:
-    kind = next((kind for mark, kind in _IMAGES.items() if data.startswith(mark)), None)
-    if kind is not None:
-        return _scan(data, kind)
+    if is_picture(data):
+        return _scanned(data)
     try:
         return data[: 4 * MAX_TEXT].decode()
     except UnicodeDecodeError:
@@ -62,27 +59,8 @@ def _records(text: str) -> list[str]:
     return [line[line.index('"') + 1 : line.rindex('"')] if line.count('"') > 1 else line for line in lines]
 
 
-def _scan(data: bytes, kind: str) -> str:
-    try:
-        import zxingcpp  # noqa: PLC0415 - an extra
-        from PIL import Image  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise LocalError(
-            "reading QR codes is not installed",
-            remedy="Run: pip install 'ramson[qr]', or paste the list as text.",
-        ) from None
-    try:
-        with Image.open(io.BytesIO(data), formats=[kind]) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise LocalError("the picture is too large", remedy="Cut out the QR code.")
-            found = zxingcpp.read_barcodes(
-                image.convert("L"), formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
-            )
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise LocalError("the picture is too large", remedy="Cut out the QR code.") from None
-    except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: how Pillow says that a PNG is broken
-        raise LocalError(f"the picture cannot be read: {type(error).__name__}") from None
-    texts = [each.text for each in found]
+def _scanned(data: bytes) -> str:
+    texts = scan(data, instead="paste the list as text")
     if not texts:
         raise NoListHere(
             "there is no QR code in the picture", remedy="Take it again: sharp, straight, all of the code."
