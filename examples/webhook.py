@@ -16,11 +16,13 @@ import hashlib
 import hmac
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ramson import Bot, LocalError, Message, RamsonError
+from ramson.errors import in_one_line
 from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse, NetError, Tls, World, real
 
 TRIES = 5
@@ -41,6 +43,8 @@ class Settings:
     port: int = 8085
 
     def __post_init__(self) -> None:
+        if not self.url:
+            raise LocalError("it is not said where messages go", remedy="Set WEBHOOK_URL to https://…")
         there = urlsplit(self.url)
         if there.scheme != "https" and not (there.scheme == "http" and there.hostname in HERE):
             raise LocalError("messages would leave this machine in the clear", remedy="Set WEBHOOK_URL to https://…")
@@ -52,7 +56,10 @@ class Settings:
 def of_environment() -> Settings:
     """Return what the variables say."""
     url, secret, token = (os.environ.get(f"WEBHOOK_{name}", "") for name in ("URL", "SECRET", "TOKEN"))
-    return Settings(url, secret, token, int(os.environ.get("WEBHOOK_PORT", "8085")))
+    port = os.environ.get("WEBHOOK_PORT", "8085")
+    if not (port.isascii() and port.isdecimal() and int(port) < 65_536):
+        raise LocalError("WEBHOOK_PORT is no port", remedy="Set it to a number from 1 to 65535, or leave it out.")
+    return Settings(url, secret, token, int(port))
 
 
 settings: Settings
@@ -154,6 +161,9 @@ async def door(_bot: Bot) -> AsyncIterator[None]:
 
 
 if __name__ == "__main__":
-    settings = of_environment()
+    try:
+        settings = of_environment()
+    except LocalError as error:
+        sys.exit(in_one_line(error))
     outside = real.world()
     bot.run()

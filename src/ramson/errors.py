@@ -7,6 +7,11 @@ a key, a message, a passphrase or the address of a user.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_WORD: Final = re.compile(r"[a-z]+[ ,:]")  # and no name of a file
+
 
 class RamsonError(Exception):
     """Root of all errors raised on purpose by this package."""
@@ -26,3 +31,13 @@ class RemoteError(RamsonError):
 
 class ParseError(RemoteError):
     """Bytes from outside are not what the protocol allows; the message names the field or rule broken."""
+
+
+def in_one_line(error: RamsonError) -> str:
+    """Return what went wrong and what can be done; a command at the end of a remedy stays as it is typed."""
+    wrong = str(error).strip().rstrip(".") or "something went wrong"
+    return f"{_begun(wrong)}. {_begun(error.remedy)}".strip()
+
+
+def _begun(text: str) -> str:
+    return text[0].upper() + text[1:] if _WORD.match(text) else text

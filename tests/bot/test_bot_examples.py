@@ -234,3 +234,20 @@ def test_every_example_is_a_program_that_starts_and_stops(tmp_path):
         assert [program.wait(timeout=60) for program in programs] == [0] * len(programs)
     for file in BOTS:
         assert (tmp_path / f"{file.stem}.ramson").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "It is not said where messages go. Set WEBHOOK_URL"),
+        ({"WEBHOOK_URL": "https://x/", "WEBHOOK_PORT": "x"}, "WEBHOOK_PORT is no port."),
+        ({"WEBHOOK_URL": "https://x/", "WEBHOOK_PORT": "9" * 20}, "WEBHOOK_PORT is no port."),
+        ({"WEBHOOK_URL": "https://x/", "WEBHOOK_SECRET": "short"}, "WEBHOOK_SECRET is too short."),
+    ],
+)
+def test_webhook_says_in_one_line_what_its_settings_lack(variables, said):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("WEBHOOK_")} | variables
+    command = [sys.executable, str(EXAMPLES / "webhook.py"), "id"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(said)

@@ -108,3 +108,14 @@ def test_a_directory_that_cannot_be_made_is_one_plain_line(ramson, tmp_path):
         assert "cannot be made" in err
     with pytest.raises(LocalError, match="no directory"):
         make_private_directory(tmp_path / "file")
+
+
+async def test_half_characters_are_refused_or_found_nowhere(tmp_path):
+    """What is no UTF-8 in the arguments of a program comes as such."""
+    path, cost = tmp_path / "me.ramson", KeyCost(passes=1, memory=13)
+    with pytest.raises(LocalError, match="half a character"):
+        await account.create(path, "correct horse", world=real.world(), cost=cost, name="a\udcff")
+    assert not path.exists()
+    await account.create(path, "correct horse", world=real.world(), cost=cost)
+    async with Client.open(path, passphrase="correct horse", connect=False) as me:
+        assert me.search("a\udcff") == []

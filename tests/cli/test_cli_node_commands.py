@@ -103,8 +103,8 @@ def test_config_prints_the_default_file(ramson):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[limits]\nconections = 5\n", "line 2: there is no option limits.conections. did you mean connections"),
-        ('[limits]\nconnections = "many"\n', "line 2: limits.connections must be a whole number. write, for example"),
+        ("[limits]\nconections = 5\n", "line 2: there is no option limits.conections. Did you mean connections"),
+        ('[limits]\nconnections = "many"\n', "line 2: limits.connections must be a whole number. Write, for example"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_with_its_remedy(ramson, home, text, says):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ramson.bot.account_secret import read_passphrase
-from ramson.errors import LocalError, RamsonError, RemoteError
+from ramson.errors import LocalError, RamsonError, RemoteError, in_one_line
 from ramson.messenger import account
 from ramson.messenger.vault import check_absent
 from ramson.network import Light, NetworkProfile
@@ -71,7 +71,7 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run({"serve": _serve, "init": _init, "id": _id, "qr": _qr, "doctor": _doctor}[given.command](bot))
     except RamsonError as error:
-        sys.stderr.write(f"{error}. {error.remedy}".strip() + "\n")
+        sys.stderr.write(in_one_line(error) + "\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

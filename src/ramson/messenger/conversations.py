@@ -327,8 +327,8 @@ class Conversations:
     def search(self, text: str, limit: int, peer: AccountId | None = None) -> list[Message]:
         """Return messages that hold all words of `text` (the last may be a beginning), the newest first."""
         words = [word.replace('"', '""') for word in text.split()]
-        if not words:
-            return []
+        if not words or any("\ud800" <= letter <= "\udfff" for letter in text):
+            return []  # halves of characters are in no message
         query = " ".join(f'"{word}"' for word in words) + "*"
         # Only ids are sorted: with whole rows, a word that is in most messages would take three times as long.
         where = (

@@ -129,7 +129,11 @@ def check_recipient(recipient: AccountId) -> None:
 
 def check_name(name: str) -> None:
     """Raise BadName unless `name` can be shown to others; the empty name is none."""
-    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise BadName("the display name is no text: it has half a character", remedy="Type it anew.") from None
+    if size > MAX_NAME:
         raise BadName(f"a display name has at most {MAX_NAME} bytes", remedy="Choose a shorter one.")
 
 

@@ -114,7 +114,7 @@ def encoded(value: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError:
-        raise LocalError("a text with lone surrogates cannot be written") from None
+        raise LocalError("a text has half a character", remedy="Type it anew.") from None
 
 
 def put_name(value: str, what: str = "a name") -> bytes | None:

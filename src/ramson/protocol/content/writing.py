@@ -46,7 +46,9 @@ def encode(message: Sendable) -> bytes:
         content.sigTimestamp = message.sent_ms
         return protobuf.write(content)
     except ValueError:  # UnicodeEncodeError is one
-        raise LocalError("a text has lone surrogates, or a number is out of range") from None
+        raise LocalError(
+            "a text has half a character, or a number is out of range", remedy="Type the text anew."
+        ) from None
 
 
 def _content(message: Sendable) -> Content:
