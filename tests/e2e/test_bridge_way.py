@@ -22,7 +22,8 @@ from ramson.servers.bridge.bridge import Bridge
 from ramson.servers.bridge.config import Limits
 from ramson.servers.bridge.guards import SeedGuards
 from ramson.servers.bridge.handler import BridgeHandler
-from ramson.servers.bridge.memory import IN_MEMORY, Nonces, Parcels
+from ramson.servers.bridge.memory import Nonces, Parcels
+from ramson.servers.sqlite_file import IN_MEMORY
 from ramson.sim import SimulatedNetwork
 from ramson.sim.network import shared_certificate
 from ramson.world import Endpoint, HttpLimits, HttpResponse, real

@@ -37,7 +37,8 @@ from ramson.servers.bridge.config import BadBridgeConfig, Limits
 from ramson.servers.bridge.counters import Counters, Outcome, write
 from ramson.servers.bridge.guards import FixedGuards, SeedGuards
 from ramson.servers.bridge.handler import BridgeHandler, caller
-from ramson.servers.bridge.memory import IN_MEMORY, Nonces, Parcels
+from ramson.servers.bridge.memory import Nonces, Parcels
+from ramson.servers.sqlite_file import IN_MEMORY
 from ramson.world import AddressRefused, HttpRequest, HttpResponse, NetError, Stage, real
 
 NOW = 1_760_000_000_000

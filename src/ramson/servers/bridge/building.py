@@ -15,7 +15,8 @@ from ramson.servers.bridge import keys
 from ramson.servers.bridge.bridge import Bridge
 from ramson.servers.bridge.config import BridgeConfig
 from ramson.servers.bridge.guards import FixedGuards, Guards, Listed, SeedGuards
-from ramson.servers.bridge.memory import IN_MEMORY, Nonces, Parcels
+from ramson.servers.bridge.memory import Nonces, Parcels
+from ramson.servers.sqlite_file import IN_MEMORY
 from ramson.world import World
 
 NONCES_FILE: Final = "used.sqlite"

@@ -7,18 +7,15 @@ is old is deleted when the next request comes, and overwritten, though SQLite's 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 import apsw
 
 from ramson.protocol.bridge import SLOTS_KEPT
+from ramson.servers.sqlite_file import SqliteFile
 from ramson.world import Clock, Disk
 
-T = TypeVar("T")
-
-IN_MEMORY: Final = ":memory:"
 MAX_NONCES: Final = 1_000_000  # about 100 MB; far beyond what the rate limits let in
 KEEP_MS: Final = 120_000  # since the minute in which a transfer was last touched
 MINUTE_MS: Final = 60_000
@@ -48,54 +45,19 @@ _TRANSFERS: Final = """
 """
 
 
-class _Database:
-    """One connection, used on one disk."""
+class _Database(SqliteFile):
+    """One of the two."""
 
-    def __init__(self, path: str, schema: str, disk: Disk) -> None:
-        self._path = path
-        self._schema = schema
-        self._disk = disk
-        self._db: apsw.Connection | None = None
+    schema: ClassVar[str]
 
-    async def open(self) -> None:
-        """Open the file, making it if need be.  Raises apsw.Error."""
-        await self._disk.run(self._open)
+    def __init__(self, path: str, disk: Disk) -> None:
+        super().__init__(path, disk, busy_ms=BUSY_MS)
 
-    async def close(self) -> None:
-        """Close the file."""
-        await self._disk.run(self._close)
-        await self._disk.close()
-
-    def _open(self) -> None:
-        self._db = apsw.Connection(self._path)
-        self._db.set_busy_timeout(BUSY_MS)
+    def _prepare(self, db: apsw.Connection) -> None:
         # Losing the last moments with the machine's power is no harm; losing them with the process would be.
         for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
-            self._db.execute(f"PRAGMA {setting}").fetchall()
-        self._db.execute(self._schema)
-
-    def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-    async def _run(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Do some work in one transaction.  Raises apsw.Error."""
-        db = self._db
-        if db is None:
-            raise apsw.ConnectionClosedError
-
-        def transaction() -> T:
-            db.execute("BEGIN IMMEDIATE")  # reads and then writes: another process must not come in between
-            try:
-                done = work(db)
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-            return done
-
-        return await self._disk.run(transaction)
+            db.execute(f"PRAGMA {setting}").fetchall()
+        db.execute(self.schema)
 
 
 class Nonces(_Database):
@@ -105,8 +67,10 @@ class Nonces(_Database):
     that a path is none.  (What another process has just taken is looked up in the file.)
     """
 
+    schema = _NONCES
+
     def __init__(self, path: str, disk: Disk) -> None:
-        super().__init__(path, _NONCES, disk)
+        super().__init__(path, disk)
         self._known: dict[int, set[bytes]] = {}  # by slot
 
     async def open(self) -> None:
@@ -147,8 +111,10 @@ class Part:
 class Parcels(_Database):
     """Requests that arrive and replies that leave in pieces, `capacity` bytes of them."""
 
+    schema = _TRANSFERS
+
     def __init__(self, path: str, disk: Disk, clock: Clock, *, capacity: int) -> None:
-        super().__init__(path, _TRANSFERS, disk)
+        super().__init__(path, disk)
         self._clock = clock
         self._capacity = capacity
 

@@ -6,17 +6,15 @@ Every change is one transaction with a full sync.  The statements are those of `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
 
 from ramson.servers.files.storing import Entry, StorageFailed, StorageFull, StorageMisconfigured
-from ramson.world import Disk
+from ramson.servers.sqlite_file import SqliteFile
 
 T = TypeVar("T")
 
-BUSY_MS: Final = 5000
 _VERSION: Final = 1
 _SCHEMA: Final = """
     CREATE TABLE files (
@@ -30,17 +28,12 @@ _SCHEMA: Final = """
 """
 
 
-class SqliteCatalogue:
+class SqliteCatalogue(SqliteFile):
     """A `Catalogue` in the file `path`; all work is done on `disk`, which it owns."""
-
-    def __init__(self, path: Path, disk: Disk) -> None:
-        self._path = path
-        self._disk = disk
-        self._db: apsw.Connection | None = None
 
     async def open(self) -> None:
         """See `Catalogue`."""
-        await self._disk.run(self._open)
+        await super().open()
 
     async def find(self, file_id: str, now_ms: int) -> Entry | None:
         """See `Catalogue`."""
@@ -99,52 +92,33 @@ class SqliteCatalogue:
 
     async def close(self) -> None:
         """See `Catalogue`."""
-        if self._db is not None:
-            await self._disk.run(self._db.close)
-            self._db = None
-        await self._disk.close()
+        await super().close()
 
-    def _open(self) -> None:
-        try:
-            db = apsw.Connection(str(self._path))
-            db.set_busy_timeout(BUSY_MS)
-            db.pragma("journal_mode", "wal")
-            db.pragma("synchronous", "full")
-            version = db.pragma("user_version")
-            if version == 0:
-                with db:
-                    db.execute(_SCHEMA)
-                    db.pragma("user_version", _VERSION)
-        except apsw.Error as error:
-            raise StorageMisconfigured(f"the catalogue cannot be opened: {type(error).__name__}") from error
+    def _prepare(self, db: apsw.Connection) -> None:
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "full")
+        version = db.pragma("user_version")
+        if version == 0:
+            with db:
+                db.execute(_SCHEMA)
+                db.pragma("user_version", _VERSION)
         if version > _VERSION:
             db.close()
             raise StorageMisconfigured("the catalogue was made by a newer version", remedy="Update ramson.")
-        self._db = db
+
+    def _open(self) -> None:
+        try:
+            super()._open()
+        except (apsw.Error, OSError) as error:
+            raise StorageMisconfigured(f"the catalogue cannot be opened: {type(error).__name__}") from error
 
     async def _run(self, work: Callable[[apsw.Connection], T]) -> T:
-        db = self._db
-        if db is None:
-            raise StorageFailed("the catalogue is not open")
-
-        def transaction() -> Any:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(db)
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            return result
-
         try:
-            result: T = await self._disk.run(transaction)
+            return await super()._run(work)
         except apsw.FullError as error:
             raise StorageFull("the catalogue's disk is full") from error
         except apsw.Error as error:
             raise StorageFailed(f"the catalogue failed: {type(error).__name__}") from error
-        return result
 
 
 def _rows(db: apsw.Connection, sql: str, bindings: tuple[Any, ...] = ()) -> list[Any]:

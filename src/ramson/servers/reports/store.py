@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import apsw
 
 from ramson.protocol.reach_report import ReachReport
 from ramson.servers.reports.publication import Count, published
+from ramson.servers.sqlite_file import SqliteFile
 from ramson.world import Disk
 
-T = TypeVar("T")
-
 MAX_REPORTERS: Final = 200_000  # of one month
-_BUSY_MS: Final = 5000
 _SCHEMA: Final = """
     CREATE TABLE months (month TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT;
     CREATE TABLE reporters (month TEXT, reporter BLOB, day TEXT NOT NULL, PRIMARY KEY (month, reporter)) STRICT;
@@ -49,23 +46,12 @@ class Taken(Enum):
     CLOSED = "closed"  # its month is
 
 
-class ReportStore:
+class ReportStore(SqliteFile):
     """The database at `path`; all work is done on `disk`, which it owns."""
 
     def __init__(self, path: Path, disk: Disk, entropy: random.Random) -> None:
-        self._path = path
-        self._disk = disk
+        super().__init__(path, disk)
         self._entropy = entropy
-        self._db: apsw.Connection | None = None
-
-    async def open(self) -> None:
-        """Open the file or make it.  Raises apsw.Error."""
-        await self._disk.run(self._open)
-
-    async def close(self) -> None:
-        """Close it."""
-        await self._disk.run(self._close)
-        await self._disk.close()
 
     async def add(self, report: ReachReport) -> Taken:
         """Keep what a report says of ways out, unless its reporter had one that day."""
@@ -132,34 +118,9 @@ class ReportStore:
                 db.execute(f"DELETE FROM {table} WHERE month = ?", (month,))  # noqa: S608 - names of our own
         return months
 
-    def _open(self) -> None:
-        db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(_BUSY_MS)
+    def _prepare(self, db: apsw.Connection) -> None:
         db.execute("PRAGMA secure_delete = ON")
         db.execute("PRAGMA synchronous = FULL")
         with db:
             if db.pragma("user_version") == 0:
                 db.execute(_SCHEMA)
-        self._path.chmod(0o600)
-        self._db = db
-
-    def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-    async def _run(self, work: Callable[[apsw.Connection], T]) -> T:
-        def in_transaction() -> T:
-            if self._db is None:
-                raise apsw.ConnectionClosedError
-            db = self._db
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                found = work(db)
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-            return found
-
-        return await self._disk.run(in_transaction)
