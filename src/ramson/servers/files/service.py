@@ -32,7 +32,8 @@ from ramson.servers.files.store import FileStore
 from ramson.servers.files.storing import Blobs, Catalogue, StorageFailed
 from ramson.servers.keys import ServerKeys
 from ramson.servers.onion_endpoint import PATH, OnionEndpoint
-from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse, Listener, World
+from ramson.servers.serving import Serving
+from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse, World
 from ramson.world.callers import caller
 
 SWEEP_SECONDS: Final = 60.0
@@ -65,30 +66,23 @@ class FileService:
         self._keys = keys
         self._places = asyncio.Semaphore(limits.max_transfers)
         self._waiting_bytes = 0
-        self._listener: Listener | None = None
-        self._tasks: asyncio.TaskGroup | None = None
-        self._chores: list[asyncio.Task[None]] = []
+        self._serving = Serving(
+            world,
+            config.listen,
+            self.handle,
+            limits=self._http_limits(),
+            store=self._store,
+            chores={"file sweeper": self._sweep, "forgetting of callers": self._forget},
+        )
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens, with the port that was really bound."""
-        return self._config.listen if self._listener is None else self._listener.endpoint
+        return self._serving.endpoint
 
     async def __aenter__(self) -> Self:
         make_private_directory(self._config.directory)
-        await self._store.open()
-        try:
-            self._listener = await self._world.net.listen(
-                self._config.listen, self.handle, certificate=None, limits=self._http_limits()
-            )
-        except BaseException:
-            await self._store.close()
-            raise
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._chores = [
-            self._tasks.create_task(self._sweep(), name="file sweeper"),
-            self._tasks.create_task(self._forget(), name="forgetting of callers"),
-        ]
+        await self._serving.__aenter__()
         log.info(
             "file server key x25519=%s ed25519=%s", self._keys.x25519.public.hex(), self._keys.ed25519.public.hex()
         )
@@ -97,17 +91,7 @@ class FileService:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if self._listener is not None:
-                await self._listener.close()
-                self._listener = None
-            if self._tasks is not None:
-                for chore in self._chores:
-                    chore.cancel()
-                cancelled = isinstance(error, asyncio.CancelledError)  # only the group knows whether by itself
-                await self._tasks.__aexit__(*(kind, error, trace) if cancelled else (None, None, None))
-        finally:
-            await self._store.close()
+        await self._serving.__aexit__(kind, error, trace)
 
     def _http_limits(self) -> HttpLimits:
         limits = self._config.limits

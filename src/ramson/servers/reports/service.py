@@ -28,7 +28,8 @@ from ramson.servers.keys import ServerKeys
 from ramson.servers.onion_endpoint import PATH, OnionEndpoint
 from ramson.servers.reports.publication import as_json, as_page
 from ramson.servers.reports.store import ReportStore, Taken
-from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse, Listener, World
+from ramson.servers.serving import Serving
+from ramson.world import Endpoint, HttpLimits, HttpRequest, HttpResponse, World
 
 REPORT: Final = "/report"
 MAX_BODY: Final = reach_report.MAX_SIZE * 2  # bytes of an onion request
@@ -37,6 +38,7 @@ BURST: Final = 1000.0
 ANSWER_SECONDS: Final = 15.0  # less than the 25 s a node waits
 LOOK_SECONDS: Final = 3600.0  # between two looks whether a month is over
 GRACE_DAYS: Final = 7  # for which reports of a month are still taken in the next one
+LIMITS: Final = HttpLimits(max_body=MAX_BODY, max_held=16 * 1024 * 1024, max_connections=2000)
 EVERYBODY: Final = "everybody"
 
 _TEXT: Final = {"content-type": "text/plain; charset=utf-8"}
@@ -62,53 +64,35 @@ class ReportService:
 
     def __init__(self, world: World, keys: ServerKeys, listen: Endpoint, directory: Path) -> None:
         self._world = world
-        self._listen = listen
         self._directory = directory
         self._keys = keys
         self._store = ReportStore(directory / "reports.sqlite", world.disk(), world.entropy)
         self._onion = OnionEndpoint(keys.x25519, self.answer, world.entropy)
         self._limiter = RateLimiter(world.clock, depth=BURST, rate=RATE)
-        self._listener: Listener | None = None
-        self._tasks: asyncio.TaskGroup | None = None
-        self._chores: list[asyncio.Task[None]] = []
+        self._serving = Serving(
+            world,
+            listen,
+            self.handle,
+            limits=LIMITS,
+            store=self._store,
+            chores={"months of reports": self._close_months},
+        )
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens, with the port that was really bound."""
-        return self._listen if self._listener is None else self._listener.endpoint
+        return self._serving.endpoint
 
     async def __aenter__(self) -> Self:
         make_private_directory(self._directory)
-        await self._store.open()
-        try:
-            self._listener = await self._world.net.listen(
-                self._listen,
-                self.handle,
-                certificate=None,
-                limits=HttpLimits(max_body=MAX_BODY, max_held=16 * 1024 * 1024, max_connections=2000),
-            )
-        except BaseException:
-            await self._store.close()
-            raise
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._chores = [self._tasks.create_task(self._close_months(), name="months of reports")]
+        await self._serving.__aenter__()
         log.info("collector port=%d x25519=%s", self.endpoint.port, self._keys.x25519.public.hex())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if self._listener is not None:
-                await self._listener.close()
-                self._listener = None
-            if self._tasks is not None:
-                for chore in self._chores:
-                    chore.cancel()
-                cancelled = isinstance(error, asyncio.CancelledError)  # only the group knows whether by itself
-                await self._tasks.__aexit__(*(kind, error, trace) if cancelled else (None, None, None))
-        finally:
-            await self._store.close()
+        await self._serving.__aexit__(kind, error, trace)
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """Answer one HTTP request: an onion request, or somebody who reads what was published."""
