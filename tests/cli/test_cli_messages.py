@@ -413,6 +413,8 @@ def test_a_report_is_shown_saved_and_sent_when_somebody_says_so(people, tmp_path
     code, out, _ = finish(start("alice", "report", "save", str(saved), "--yes"))
     assert (code, out) == (0, "")
     assert json.loads(saved.read_text())["test_keys"]["session_onion_status"] == "ok"
+    code, out, err = finish(start("alice", "report", "save", str(saved), "--yes"))
+    assert (code, out, "contacts" in err, "is there already" in err) == (1, "", False, True)
     send = ("report", "send", "--collector", f"http://127.0.0.1:{port}#{key}", "--file", str(saved), "--delay", "0")
     code, out, err = finish(start("alice", *send, stdin=subprocess.DEVNULL))
     assert (code, out, "nobody is there to be asked" in err.lower()) == (1, "", True)

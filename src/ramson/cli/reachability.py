@@ -82,6 +82,8 @@ def save(
     yes: YesOption = False,
 ) -> None:
     """Examine what can be reached and write the report to a file, to be read, given to somebody, or sent later."""
+    if file.exists():
+        raise LocalError(f"{file} is there already", remedy="Name a file that is not.")
     made = _measure(network, country, provider, seconds, yes=yes)
     if made is None:
         return
@@ -89,9 +91,7 @@ def save(
         with file.open("xb") as out:
             out.write(reach_report.encode(made))
     except OSError as error:
-        raise LocalError(
-            f"{file} cannot be written: {error.strerror}", remedy="Name a file that is not there."
-        ) from None
+        raise LocalError(f"{file} cannot be written: {error.strerror}", remedy="Name another place.") from None
 
 
 @report_app.command("send")
