@@ -44,7 +44,9 @@ def registry():
 
 @pytest.fixture
 def seed(registry):
-    return SeedService(World(None, random.Random(1), FakeNet(), None, None), registry, ENDPOINT, Certificate(b"c", b"k"))
+    return SeedService(
+        World(None, random.Random(1), FakeNet(), None, None), registry, ENDPOINT, Certificate(b"c", b"k")
+    )
 
 
 def ask(seed, body, path="/json_rpc", method="POST"):
