@@ -30,6 +30,7 @@ from ramson.world.outlets import (
     TransportProgram,
 )
 from ramson.world.peers import Command, Origin, PeerAddress, PeerLink, PeerRefused, PeerTimeout, Reply
+from ramson.world.quic import QuicAnswer, QuicHandler, QuicLimits, QuicListener, QuicRoute
 from ramson.world.world import Clock, Disk, Net, Outlets, World
 
 __all__ = [
@@ -60,6 +61,11 @@ __all__ = [
     "PeerTimeout",
     "ProxyAddress",
     "ProxyKind",
+    "QuicAnswer",
+    "QuicHandler",
+    "QuicLimits",
+    "QuicListener",
+    "QuicRoute",
     "Reply",
     "RunningTransport",
     "Stage",

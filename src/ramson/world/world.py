@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from ramson.crypto.keys import X25519KeyPair
+from ramson.crypto.keys import Ed25519KeyPair, X25519KeyPair
 from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink
 from ramson.world.http import (
     Certificate,
@@ -21,6 +21,7 @@ from ramson.world.http import (
 )
 from ramson.world.outlets import ProxyAddress, RunningTransport, TransportProgram
 from ramson.world.peers import Command, PeerLink
+from ramson.world.quic import QuicAnswer, QuicHandler, QuicLimits, QuicListener
 
 T = TypeVar("T")
 
@@ -101,6 +102,32 @@ class Net(Protocol):
 
         `identity` is the key shown to a daemon that wants CURVE; without one, a passing key is made.
         Raises LocalError for an address that can never be connected to.
+        """
+        ...
+
+    async def listen_quic(
+        self, endpoint: Endpoint, identity: Ed25519KeyPair, handler: QuicHandler, *, limits: QuicLimits
+    ) -> QuicListener:
+        """Answer over QUIC at the UDP port of `endpoint`, proving `identity`.
+
+        Raises CannotListen, and LocalError where there is no QUIC.
+        """
+        ...
+
+    async def ask_quic(
+        self,
+        endpoint: Endpoint,
+        key: bytes,
+        name: str,
+        body: bytes,
+        *,
+        identity: Ed25519KeyPair,
+        timeout: float,  # noqa: ASYNC109 - the promise to the caller, with an error of its own
+    ) -> QuicAnswer:
+        """Ask the node that has this Ed25519 key one thing over QUIC, over a connection of its own.
+
+        `identity` is shown to a node that wants to know who asks.  `timeout` (seconds) covers everything.  Raises
+        NetError, and LocalError where there is no QUIC.
         """
         ...
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
-from ramson.crypto.keys import X25519KeyPair
+from ramson.crypto.keys import Ed25519KeyPair, X25519KeyPair
 from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink
 from ramson.world.http import Certificate, Endpoint, HttpHandler, HttpLimits, HttpRequest, HttpResponse, Tls
 from ramson.world.omq_engine import OmqEngine
 from ramson.world.peers import Command
+from ramson.world.quic import QuicAnswer, QuicHandler, QuicLimits, QuicListener
 from ramson.world.real.client import HttpClient
 from ramson.world.real.dialer import Dialer, DirectDialer
 from ramson.world.real.listener import HttpListener, listen
@@ -80,6 +81,29 @@ class RealNet:
         return RealDaemonLink(
             address, commands, identity=identity, watcher=watcher, max_message=max_message, entropy=self._entropy
         )
+
+    async def listen_quic(
+        self, endpoint: Endpoint, identity: Ed25519KeyPair, handler: QuicHandler, *, limits: QuicLimits
+    ) -> QuicListener:
+        """See world.Net.  Needs the extra `ramson[node]`."""
+        from ramson.world.real.quic import listen_quic  # noqa: PLC0415 - it takes memory that few need
+
+        return await listen_quic(endpoint, identity, handler, limits)
+
+    async def ask_quic(
+        self,
+        endpoint: Endpoint,
+        key: bytes,
+        name: str,
+        body: bytes,
+        *,
+        identity: Ed25519KeyPair,
+        timeout: float,  # noqa: ASYNC109 - the promise to the caller, with an error of its own
+    ) -> QuicAnswer:
+        """See world.Net.  Needs the extra `ramson[node]`."""
+        from ramson.world.real.quic_client import ask  # noqa: PLC0415 - it takes memory that few need
+
+        return await ask(endpoint, key, name, body, identity=identity, source=self._source, seconds=timeout)
 
     async def close(self) -> None:
         """Close idle client connections."""

@@ -35,6 +35,7 @@ from ramson.world.http import (
 from ramson.world.omq_engine import OmqEngine
 from ramson.world.peers import Command
 from ramson.world.pins import pin_of
+from ramson.world.quic import QuicAnswer, QuicListener
 from ramson.world.simulated.censorship import Verdict
 from ramson.world.simulated.links import SimulatedTransport
 from ramson.world.simulated.ways import STRAIGHT, Connection, Opening, Trip, Way
@@ -275,6 +276,14 @@ class SimulatedNet:
     async def dial(self, address: DaemonAddress, *_arguments: Any, **_options: Any) -> DaemonLink:
         """See `Net.dial`; this world has no daemons."""
         raise LocalError(f"there is no daemon at {address} in a simulated world", remedy="use a FileRegistry")
+
+    async def listen_quic(self, endpoint: Endpoint, *_arguments: Any, **_options: Any) -> QuicListener:
+        """See `Net.listen_quic`; this world has no QUIC."""
+        raise LocalError(f"nobody can listen at UDP {endpoint} in a simulated world", remedy="leave QUIC out")
+
+    async def ask_quic(self, endpoint: Endpoint, *_arguments: Any, **_options: Any) -> QuicAnswer:
+        """See `Net.ask_quic`; this world has no QUIC."""
+        raise LocalError(f"nobody can ask UDP {endpoint} in a simulated world", remedy="leave QUIC out")
 
     async def close(self) -> None:
         """Close idle client connections."""
