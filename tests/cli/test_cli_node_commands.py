@@ -76,7 +76,9 @@ def running(home):
         world, ended = real.world(HOST), asyncio.Event()
         stop.append((asyncio.get_running_loop(), ended))
         network = network_file.parse((home / "network.json").read_bytes())
-        config = NodeConfig(Endpoint(HOST, 22021), Endpoint(HOST, 22020), home / "node", metrics=Endpoint(HOST, 22029))
+        config = NodeConfig(
+            Endpoint(HOST, 22021), Endpoint(HOST, 22020), home / "node", metrics=Endpoint(HOST, 22029), quic=True
+        )
         chain = certificate.load_or_create(home / "node", world.clock.now())
         async with Node(world, NodeKeys.load(home / "node"), chain, config, FileRegistry(network)):
             started.set()

@@ -6,73 +6,31 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 from aioquic.buffer import Buffer
-from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamDataReceived
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
 
 from ramson.crypto.keys import Ed25519KeyPair
-from ramson.protocol.quic_frames import Frame, FrameReader, Kind, encode
+from ramson.protocol.quic_frames import Frame, Kind, encode
 from ramson.world import CannotListen, Endpoint, NetError, QuicAnswer, QuicLimits, Stage
 from ramson.world.real import quic
 from ramson.world.real.quic import listen_quic
 from ramson.world.real.quic_client import ask
-from ramson.world.real.quic_talk import Talk, give
-from ramson.world.real.quic_tls import RawKeyConnection, configuration
+from ramson.world.real.quic_tls import RawKeyConnection
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
+
+from quic_caller import CLIENT, CLIENTS, Caller
 
 HOST = "127.0.0.1"
 NODE = Ed25519KeyPair.from_seed(b"n" * 32)
-CLIENT = Ed25519KeyPair.from_seed(b"c" * 32)
-CLIENTS = configuration(CLIENT, is_client=True, idle_seconds=30)
 
 
 def echo(_origin, name, body):
     return QuicAnswer(name.encode() + b"=" + body)
-
-
-class Client(asyncio.DatagramProtocol):
-    """A client that can misbehave: it sends what it is told and remembers what comes."""
-
-    def __init__(self, address):
-        self.address = address
-        self.quic = RawKeyConnection(CLIENTS, expected=NODE.public)
-        self.talk = Talk(self.quic, lambda data, _: give(self.transport, data), self.happened, lambda: None)
-        self.reader, self.frames = FrameReader(), []
-        self.ready, self.over, self.news = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self.deaf = False
-
-    def connection_made(self, transport):
-        self.transport = transport
-        self.quic.connect(self.address, now=asyncio.get_running_loop().time())
-        self.talk.move()
-
-    def datagram_received(self, data, _address):
-        if not self.deaf:
-            self.talk.received(data, self.address)
-
-    def happened(self, event):
-        match event:
-            case HandshakeCompleted():
-                self.ready.set()
-            case StreamDataReceived(data=data):
-                self.frames += self.reader.feed(data)
-                self.news.set()
-            case ConnectionTerminated():
-                self.over.set()
-
-    def say(self, data, stream=0):
-        self.quic.send_stream_data(stream, data)
-        self.talk.move()
-
-    def ask(self, number, name, body=b""):
-        self.say(encode(Frame(Kind.COMMAND, number, body, name)))
-
-    async def until(self, count):
-        while len(self.frames) < count:
-            self.news.clear()
-            await asyncio.wait_for(self.news.wait(), 10)
-        return self.frames
 
 
 class Place:
@@ -88,13 +46,7 @@ class Place:
 
     async def client(self, listener, *, ready=True):
         address = (HOST, listener.endpoint.port)
-        loop = asyncio.get_running_loop()
-        transport, client = await loop.create_datagram_endpoint(lambda: Client(address), remote_addr=address)
-        self.things.callback(transport.close)
-        self.things.callback(client.talk.end, "")
-        if ready:
-            await asyncio.wait_for(client.ready.wait(), 10)
-        return client
+        return await self.things.enter_async_context(Caller.to(address, NODE.public, ready=ready))
 
 
 @pytest.fixture
@@ -331,6 +283,22 @@ async def test_a_handler_that_fails_costs_one_reply(place, caplog):
     client.ask(2, "x")
     assert await client.until(1) == [Frame(Kind.REPLY, 2, b"well")]
     assert "secret" not in caplog.text
+
+
+async def test_a_client_that_asks_and_wants_no_answer_is_hung_up_on(place, caplog):
+    listener = await place.open()
+    client = await place.client(listener)
+    client.ask(1, "x")
+    await client.until(1)
+    client.quic.stop_stream(0, 0)  # in one datagram with the request
+    client.ask(2, "x")
+    await asyncio.wait_for(client.over.wait(), 10)
+    other = await place.client(listener)
+    other.say(b"1")
+    other.quic.reset_stream(0, 0)
+    other.talk.move()
+    await asyncio.wait_for(other.over.wait(), 10)
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 async def test_strangers_write_nothing_into_the_log(place, caplog):

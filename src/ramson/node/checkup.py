@@ -22,7 +22,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from ramson.crypto.keys import X25519KeyPair
+from ramson.crypto.keys import Ed25519KeyPair, X25519KeyPair
 from ramson.errors import LocalError, ParseError, RamsonError, RemoteError
 from ramson.node import certificate
 from ramson.node.config import NodeConfig
@@ -48,6 +48,8 @@ from ramson.world import (
     PeerAddress,
     PeerRefused,
     PeerTimeout,
+    QuicAnswer,
+    QuicLimits,
     Tls,
     World,
 )
@@ -124,6 +126,8 @@ class Checkup:
         yield self._listing()
         yield await self._https_port()
         yield await self._omq_port()
+        if self._config.quic:
+            yield await self._quic_port()
         yield self._pinged()
         yield await self._clock()
         yield self._files()
@@ -340,6 +344,36 @@ class Checkup:
                 "restart it with this configuration",
             )
         return Check(name, Verdict.OK, f"{endpoint} is free")
+
+    async def _quic_port(self) -> Check:
+        name, endpoint = "QUIC port", self._config.omq
+        stranger = Ed25519KeyPair.generate(self._world.entropy)
+        try:
+            listener = await self._world.net.listen_quic(
+                endpoint, stranger, lambda *_: QuicAnswer(b"", failed=True), limits=QuicLimits()
+            )
+            await listener.close()
+        except CannotListen as error:
+            if self._running and await self._answers_quic(endpoint, stranger):
+                return Check(name, Verdict.OK, f"this node is running and answers at UDP {endpoint}")
+            return Check(name, Verdict.FAIL, f"{error}", error.remedy)
+        if self._running:
+            return Check(
+                name,
+                Verdict.FAIL,
+                f"this node is running, but not listening at UDP {endpoint}",
+                "restart it with this configuration",
+            )
+        return Check(name, Verdict.OK, f"UDP {endpoint} is free")
+
+    async def _answers_quic(self, endpoint: Endpoint, stranger: Ed25519KeyPair) -> bool:
+        if self._keys is None:
+            return False
+        place, key = _dialable(endpoint), self._keys.ed25519.public
+        with suppress(NetError):
+            await self._world.net.ask_quic(place, key, "info", b"", identity=stranger, timeout=REPLY_SECONDS)
+            return True
+        return False
 
     async def _try_to_listen(self, endpoint: Endpoint) -> None:
         listener = await self._world.net.listen(

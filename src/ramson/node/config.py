@@ -23,6 +23,7 @@ class NodeConfig:
     `max_database_bytes` bounds the mailbox, `max_connections` the HTTPS connections at one time, and
     `max_connections_per_address` those of one address.  `test_peers` makes this node test whether others can be
     reached, `test_storage` whether swarm members keep what they should.
+    With `quic` it answers over QUIC at the UDP port with OMQ's number, and tests others over QUIC.
     `metrics` is where the node tells how it is doing, on loopback; None for nowhere.
     """
 
@@ -37,6 +38,7 @@ class NodeConfig:
     test_peers: bool = True
     test_storage: bool = True
     metrics: Endpoint | None = None
+    quic: bool = False
 
     def __post_init__(self) -> None:
         if self.max_database_bytes < MIN_DATABASE_BYTES:

@@ -41,6 +41,7 @@ class PeerTestOutcome(StrEnum):
     PASSED = "passed"
     NO_OMQ = "no_omq"
     NO_HTTPS = "no_https"
+    NO_QUIC = "no_quic"  # but both of the others
     NEITHER = "neither"
     DISTRUSTED = "distrusted"  # it answers, but does not keep what it should
 

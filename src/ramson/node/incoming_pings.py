@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
+from ramson.node.quic_routes import HARDFORK
 from ramson.node.standing import Standing
 from ramson.world import Clock
 
@@ -23,17 +25,29 @@ class Transport(StrEnum):
 
     OMQ = "OMQ"
     HTTPS = "HTTPS"
+    QUIC = "QUIC"
 
 
 class IncomingPings:
-    """The last ping of each kind that this node heard; its start counts as one."""
+    """The last ping of each kind that this node heard; its start counts as one.
 
-    def __init__(self, clock: Clock, standing: Standing) -> None:
+    `quic` says whether it answers over QUIC.
+    """
+
+    def __init__(self, clock: Clock, standing: Standing, *, quic: bool = False) -> None:
         self._clock = clock
         self._standing = standing
+        self._quic = quic
         self._heard = dict.fromkeys(Transport, clock.monotonic())
         self._told = dict(self._heard)
         self._ever: set[Transport] = set()
+
+    @property
+    def transports(self) -> Sequence[Transport]:
+        """By what pings are to be expected at the network's present hardfork."""
+        if self._quic and self._standing.nodes.hardfork >= HARDFORK:
+            return tuple(Transport)
+        return Transport.OMQ, Transport.HTTPS
 
     def heard(self, transport: Transport) -> None:
         """Take note of a ping."""
@@ -52,11 +66,11 @@ class IncomingPings:
         """Warn of silence, again every two minutes, until cancelled."""
         while True:
             now = self._clock.monotonic()
-            for transport in Transport:
+            for transport in self.transports:
                 if now - max(self._heard[transport], self._told[transport]) >= SILENCE_SECONDS:
                     self._told[transport] = now
                     self._warn(transport, now - self._heard[transport])
-            since = [max(self._heard[transport], self._told[transport]) for transport in Transport]
+            since = [max(self._heard[transport], self._told[transport]) for transport in self.transports]
             await asyncio.sleep(max(1.0, min(since) + SILENCE_SECONDS - now))
 
     def _warn(self, transport: Transport, seconds: float) -> None:

@@ -49,6 +49,7 @@ def _metrics(status: Status) -> Iterator[Iterable[str]]:
     yield _metric("ramson_onion_layers_total", "counter", "Onion layers by outcome.", counters.onions, "outcome")
     yield _metric("ramson_rate_limited_total", "counter", "Requests answered with 429.", counters.rate_limited)
     yield _metric("ramson_connections", "gauge", "Open HTTPS connections.", status.connections)
+    yield _metric("ramson_quic_connections", "gauge", "Open QUIC connections.", status.quic_connections)
     yield _metric("ramson_subscriptions", "gauge", "Accounts that connections watch.", status.subscriptions)
     yield _metric(
         "ramson_replication_failures_total",

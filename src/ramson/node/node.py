@@ -1,9 +1,10 @@
 """A service node: its parts, put together, started and stopped.
 
 Theory of operation.  A node has a mailbox, a service that answers requests about it, a relay for onions, a link to
-the other nodes and an HTTPS listener.  It is up between entering and leaving it as a context manager; `run` does both.
-It opens to the world last and closes to it first: on the way out requests in progress are answered, then the link
-goes, then the mailbox finishes its writes.  Killing the process instead loses nothing that was acknowledged.
+the other nodes, an HTTPS listener and, if it is to have one, a QUIC listener.  It is up between entering and leaving it
+as a context manager; `run` does both.  It opens to the world last and closes to it first: on the way out requests in
+progress are answered, then the link goes, then the mailbox finishes its writes.  Killing the process instead loses
+nothing that was acknowledged.
 
 The node touches nothing but its `World`, so it is the same node on sockets and in the simulated world.
 """
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ramson.errors import LocalError
-from ramson.node import http_routes, metrics_server
+from ramson.node import http_routes, metrics_server, quic_routes
 from ramson.node.config import NodeConfig
 from ramson.node.counters import Counters
 from ramson.node.keys import NodeKeys
@@ -30,7 +31,17 @@ from ramson.node.standing import Standing
 from ramson.node.status import Observer, Status
 from ramson.node.swarm.stats import SwarmLifeStats
 from ramson.registry import Registry
-from ramson.world import Certificate, Endpoint, Listener, Origin, PeerLink, PeerTimeout, World
+from ramson.world import (
+    Certificate,
+    Endpoint,
+    Listener,
+    Origin,
+    PeerLink,
+    PeerTimeout,
+    QuicListener,
+    QuicRoute,
+    World,
+)
 
 MAILBOX_FILE: Final = "mailbox.db"
 SWEEP_SECONDS: Final = 10.0
@@ -55,6 +66,7 @@ class Node:
         self._stack = AsyncExitStack()
         self._link: PeerLink | None = None
         self._listener: Listener | None = None
+        self._quic: QuicListener | None = None
         self._observer: Observer | None = None
         self.standing = Standing(registry, keys.ed25519.public)
         self.counters = Counters()
@@ -82,7 +94,7 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
-        self._link = self._listener = self._observer = None
+        self._link = self._listener = self._quic = self._observer = None
         log.info("node stopped")
 
     async def _start(self, stack: AsyncExitStack) -> None:
@@ -99,6 +111,7 @@ class Node:
                 link=self._the_link,
                 push=self._push,
                 connections=lambda: 0 if self._listener is None else self._listener.connections,
+                quic_connections=lambda: 0 if self._quic is None else self._quic.connections,
             )
         )
         self.swarm_life = parts.life.stats
@@ -135,6 +148,12 @@ class Node:
 
     async def _listen(self, stack: AsyncExitStack, parts: Parts) -> None:
         config = self._config
+        if config.quic and self._link is not None:
+            place = Endpoint(config.omq.host, (self._link.endpoint or config.omq).port)
+            self._quic = await self._world.net.listen_quic(
+                place, self._keys.ed25519, parts.quic.handle, limits=quic_routes.limits()
+            )
+            stack.push_async_callback(self._quic.close)
         self._listener = await self._world.net.listen(
             config.https,
             parts.routes.handle,
@@ -171,6 +190,8 @@ class Node:
         return self._link
 
     def _push(self, origin: Origin, name: str, parts: list[bytes]) -> bool:
+        if isinstance(origin.route, QuicRoute):
+            return self._quic is not None and self._quic.push(origin, quic_routes.PUSHED, parts[0])
         return self._link is not None and self._link.push(origin, name, parts)
 
     async def _sweep(self, mailbox: Mailbox, parts: Parts) -> None:

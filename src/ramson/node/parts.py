@@ -19,6 +19,7 @@ from ramson.node.incoming_pings import IncomingPings, Transport
 from ramson.node.keys import NodeKeys
 from ramson.node.mailbox import Mailbox
 from ramson.node.monitor import Monitor, Push
+from ramson.node.quic_routes import QuicRoutes
 from ramson.node.ratelimit import RateLimiter
 from ramson.node.reachability import PeerReporter, Probe, Reachability
 from ramson.node.relay import OnionRelay
@@ -38,7 +39,8 @@ class Surroundings:
     """What the parts of a node have in common.
 
     `link` returns the link to the other nodes, which is made after the parts and from them; `push` sends a command
-    back along a connection of it; `connections` counts those of the HTTPS listener.
+    back along a connection of it; `connections` counts those of the HTTPS listener, and
+    `quic_connections` those of the QUIC listener.
     """
 
     world: World
@@ -51,6 +53,7 @@ class Surroundings:
     link: Callable[[], PeerLink]
     push: Push
     connections: Callable[[], int]
+    quic_connections: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Parts:
 
     commands: Mapping[str, Command]  # what the link answers
     routes: HttpRoutes
+    quic: QuicRoutes
     monitor: Monitor
     limiter: RateLimiter
     pings: IncomingPings
@@ -74,7 +78,7 @@ class Parts:
         world, registry, standing = around.world, around.registry, around.standing
         mailbox, counters, own = around.mailbox, around.counters, around.keys.x25519.public
         limiter = RateLimiter(world.clock)
-        pings = IncomingPings(world.clock, standing)
+        pings = IncomingPings(world.clock, standing, quic=around.config.quic)
         monitor = Monitor(clock=world.clock, push=around.push, owns=standing.owns, is_revoked=mailbox.is_revoked)
         service = Service(
             clock=world.clock,
@@ -119,23 +123,27 @@ class Parts:
             clock=world.clock,
             entropy=world.entropy,
             standing=standing,
-            probe=Probe(around.link, world.net),
+            probe=Probe(around.link, world.net, around.keys.ed25519 if around.config.quic else None),
             reporter=registry if isinstance(registry, PeerReporter) else None,
             distrusted=audit.distrusts,
             counters=counters,
         )
+        commands = omq_routes.commands(
+            standing=standing,
+            service=service,
+            relay=relay,
+            handoff=HandoffReceiver(standing, mailbox, world.clock, life.intake, counters=counters),
+            repair=life.answerer,
+            tests=tests,
+            monitor=monitor,
+            limiter=limiter,
+            pinged=partial(pings.heard, Transport.OMQ),
+            counters=counters,
+        )
         return cls(
-            commands=omq_routes.commands(
-                standing=standing,
-                service=service,
-                relay=relay,
-                handoff=HandoffReceiver(standing, mailbox, world.clock, life.intake, counters=counters),
-                repair=life.answerer,
-                tests=tests,
-                monitor=monitor,
-                limiter=limiter,
-                pinged=partial(pings.heard, Transport.OMQ),
-                counters=counters,
+            commands=commands,
+            quic=QuicRoutes(
+                commands=commands, relay=relay, standing=standing, pinged=partial(pings.heard, Transport.QUIC)
             ),
             routes=HttpRoutes(
                 service=service,
@@ -166,5 +174,6 @@ class Parts:
                 counters=counters,
                 swarm_life=life.stats,
                 connections=around.connections,
+                quic_connections=around.quic_connections,
             ),
         )

@@ -1,13 +1,15 @@
 """Testing whether the other nodes can be reached, and telling those who judge them.
 
-Theory of operation.  `Rotation` says who is due; a test asks the node's OxenMQ and HTTPS listeners at the same time
-(`Probe`) and passes only if both answer; the result of every test and retest goes to the `PeerReporter`, which is the
-daemon where there is one.  Without one, results are only counted and logged.  Tests begin on a grid of 200 ms.
-A node outside all swarms tests nobody: it would be refused.  Nodes without an address are left alone.
+Theory of operation.  `Rotation` says who is due; a test asks the node's OxenMQ, HTTPS and, from hardfork 19.4, QUIC
+listeners at the same time (`Probe`) and passes only if all answer.  A missing answer over QUIC counts only while other
+nodes do answer over it: where none has for ten minutes, it is this machine that lets no UDP through, or speaks a QUIC
+that nobody understands, and it would be wrong to accuse everybody of that.  A node without QUIC does not test it.  The
+result of every test and retest goes to the `PeerReporter`, which is the daemon where there is one.  Without one,
+results are only counted and logged.  Tests begin on a grid of 200 ms.  A node outside all swarms tests nobody: it would
+be refused.  Nodes without an address are left alone.
 
 What it never does: judge a node by itself, or use the result for its own routing.
-Spec: testing-and-uptime.md §1–2.  spec gap: QUIC, which nodes of the reference server ask for as well from hardfork
-19.4, is not spoken here, so it is not tested either.
+Spec: testing-and-uptime.md §1–2.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, runtime_checkable
 
+from ramson.crypto.keys import Ed25519KeyPair
 from ramson.errors import ParseError
 from ramson.node.counters import Counters, PeerTestOutcome
+from ramson.node.quic_routes import HARDFORK, PING
 from ramson.node.rotation import Rotation
 from ramson.node.standing import Standing, peer_address
 from ramson.protocol.key_text import parse_key
@@ -34,6 +38,7 @@ TICK_SECONDS: Final = 0.2
 PING_SECONDS: Final = 5.0
 PING_PATH: Final = "/ping_test/v1"
 MAX_REPLY: Final = 64 * 1024  # bytes; a ping's answer is empty
+QUIC_SECONDS: Final = 600.0  # for so long an answer over QUIC proves that this machine can get one
 LOOK_SECONDS: Final = 10.0  # how soon a change of the node list is noticed, if no test comes sooner
 
 log = logging.getLogger(__name__)
@@ -50,25 +55,42 @@ class PeerReporter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Over which transports a node answered."""
+    """Over which transports a node answered; `quic` is None where it was not asked over QUIC."""
 
     omq: bool
     https: bool
+    quic: bool | None = None
 
 
 class Probe:
-    """Pings one node; `link` returns the link of this node, which is made later."""
+    """Pings one node.
 
-    def __init__(self, link: Callable[[], PeerLink], net: Net) -> None:
+    `link` returns the link of this node, which is made later; `identity` is its key if it speaks QUIC.
+    """
+
+    def __init__(self, link: Callable[[], PeerLink], net: Net, identity: Ed25519KeyPair | None = None) -> None:
         self._link = link
         self._net = net
+        self._identity = identity
 
-    async def test(self, node: NodeRecord) -> Reached:
-        """Ping over both transports at the same time, 5 s each at most; raises nothing of the network's."""
+    async def test(self, node: NodeRecord, *, quic: bool = False) -> Reached:
+        """Ping over all transports at the same time, 5 s each at most; raises nothing of the network's.
+
+        `quic` says whether nodes have to answer over QUIC by now.
+        """
         async with asyncio.TaskGroup() as pings:
             omq = pings.create_task(self._ping_omq(node))
             https = pings.create_task(self._ping_https(node))
-        return Reached(omq.result(), https.result())
+            asked = pings.create_task(self._ping_quic(node, self._identity)) if quic and self._identity else None
+        return Reached(omq.result(), https.result(), None if asked is None else asked.result())
+
+    async def _ping_quic(self, node: NodeRecord, identity: Ed25519KeyPair) -> bool:
+        place = Endpoint(node.ip, node.omq_port)
+        try:
+            answer = await self._net.ask_quic(place, node.ed25519, PING, b"", identity=identity, timeout=PING_SECONDS)
+        except NetError:
+            return False
+        return answer.body == b"pong" and not answer.failed
 
     async def _ping_omq(self, node: NodeRecord) -> bool:
         address = peer_address(node)
@@ -124,6 +146,7 @@ class Reachability:
         self._rotation = Rotation(entropy, clock.monotonic())
         self._followed: NodeList | None = None
         self._sooner = asyncio.Event()
+        self._quic_answered: float | None = None  # when a node last answered over QUIC
 
     @property
     def failing(self) -> int:
@@ -164,9 +187,9 @@ class Reachability:
         return node.ed25519 != self._standing.ed25519 and bool(node.legacy) and peer_address(node) is not None
 
     async def _test(self, node: NodeRecord) -> None:
-        reached = await self._probe.test(node)
+        reached = self._judge(await self._probe.test(node, quic=self._standing.nodes.hardfork >= HARDFORK))
         distrusted = self._distrusted(node.ed25519)
-        passed = reached.omq and reached.https and not distrusted
+        passed = reached.omq and reached.https and reached.quic is not False and not distrusted
         self._counters.peer_tests[_outcome(reached, distrusted=distrusted)] += 1
         known = self._rotation.failures(node.ed25519)
         self._rotation.tested(node.ed25519, self._clock.monotonic(), passed=passed)
@@ -175,10 +198,11 @@ class Reachability:
             log.info("peer answers again: node=%s failures=%d", _name(node), known)
         elif not passed and not known:
             log.info(
-                "peer failed a test: node=%s omq=%s https=%s distrusted=%s",
+                "peer failed a test: node=%s omq=%s https=%s quic=%s distrusted=%s",
                 _name(node),
                 reached.omq,
                 reached.https,
+                reached.quic,
                 distrusted,
             )
         if self._reporter is not None:
@@ -186,9 +210,20 @@ class Reachability:
             self._counters.peer_reports += taken
             self._counters.peer_reports_lost += not taken
 
+    def _judge(self, reached: Reached) -> Reached:
+        """Take a missing answer over QUIC for what it may be: a fault of this machine."""
+        now = self._clock.monotonic()
+        if reached.quic:
+            self._quic_answered = now
+        elif reached.quic is False and (self._quic_answered is None or now - self._quic_answered > QUIC_SECONDS):
+            return replace(reached, quic=None)
+        return reached
+
 
 def _outcome(reached: Reached, *, distrusted: bool) -> PeerTestOutcome:
     match reached:
+        case Reached(omq=True, https=True, quic=False):
+            return PeerTestOutcome.NO_QUIC
         case Reached(omq=True, https=True):
             return PeerTestOutcome.DISTRUSTED if distrusted else PeerTestOutcome.PASSED
         case Reached(omq=True):

@@ -113,6 +113,12 @@ OPTIONS: Final = (
         most=65535,
     ),
     Option(
+        "listen.quic",
+        True,
+        "Answer over QUIC as well, at the UDP port with the number of listen.omq_port, and test other nodes over it."
+        " From hardfork 19.4 on, nodes of the public network call a node unreachable that does not.",
+    ),
+    Option(
         "limits.database_mib",
         3584,
         "How large the database may grow, in MiB. Beyond it, what has expired goes first, then what is remembered of"
@@ -173,6 +179,7 @@ class Settings:
     listen_address: str
     listen_https_port: int
     listen_omq_port: int
+    listen_quic: bool
     limits_database_mib: int
     limits_connections: int
     limits_connections_per_address: int
@@ -208,6 +215,7 @@ class Settings:
             test_peers=self.tests_peers,
             test_storage=self.tests_storage,
             metrics=self.metrics,
+            quic=self.listen_quic,
         )
 
 

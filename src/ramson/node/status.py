@@ -13,7 +13,7 @@ from typing import Final
 
 from ramson._version import __version__
 from ramson.node.counters import Counters
-from ramson.node.incoming_pings import IncomingPings, Transport
+from ramson.node.incoming_pings import IncomingPings
 from ramson.node.mailbox import Mailbox, MailboxError, MailboxStats
 from ramson.node.monitor import Monitor
 from ramson.node.process import ProcessFigures, figures
@@ -50,6 +50,7 @@ class Status:
     listed_nodes: int
     list_height: int
     connections: int
+    quic_connections: int
     subscriptions: int
     failing_peers: int
     suspect_peers: int
@@ -63,7 +64,7 @@ class Status:
 
 
 class Observer:
-    """Looks at the parts of one node.  `connections` counts the open ones of its listener."""
+    """Looks at the parts of one node.  `connections` and `quic_connections` count the open ones of its listeners."""
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class Observer:
         counters: Counters,
         swarm_life: SwarmLifeStats,
         connections: Callable[[], int],
+        quic_connections: Callable[[], int],
     ) -> None:
         self._clock = clock
         self._data_dir = data_dir
@@ -93,6 +95,7 @@ class Observer:
         self._counters = counters
         self._swarm_life = swarm_life
         self._connections = connections
+        self._quic_connections = quic_connections
         self._began = clock.monotonic()
         self._counted: tuple[float, MailboxStats | None] | None = None
         self._swarm = (standing.swarm_id, self._began)
@@ -117,11 +120,12 @@ class Observer:
             listed_nodes=len(nodes.nodes),
             list_height=nodes.height,
             connections=self._connections(),
+            quic_connections=self._quic_connections(),
             subscriptions=len(self._monitor),
             failing_peers=self._reachability.failing,
             suspect_peers=self._audit.suspects,
-            silence={transport.value.lower(): self._pings.silence(transport) for transport in Transport},
-            pinged={transport.value.lower(): self._pings.ever(transport) for transport in Transport},
+            silence={transport.value.lower(): self._pings.silence(transport) for transport in self._pings.transports},
+            pinged={transport.value.lower(): self._pings.ever(transport) for transport in self._pings.transports},
             mailbox=self._stats(now),
             process=figures(self._data_dir),
             daemon=self._registry.health if isinstance(self._registry, OxendRegistry) else None,

@@ -34,6 +34,7 @@ from aioquic.quic.events import (
     ConnectionTerminated,
     HandshakeCompleted,
     QuicEvent,
+    StopSendingReceived,
     StreamDataReceived,
     StreamReset,
 )
@@ -123,7 +124,11 @@ class Incoming:
         if self.unsent + len(data) > self._owner.limits.unsent:
             self._owner.drop(self, "it takes no replies")
             return False
-        self._quic.send_stream_data(STREAM, data)
+        try:
+            self._quic.send_stream_data(STREAM, data)
+        except (RuntimeError, ValueError):  # aioquic's words for a stream whose far end wants no more
+            self._owner.drop(self, "the stream is closed")
+            return False
         self.talk.move()
         if len(data) > LARGE:
             self._owner.weigh()
@@ -143,8 +148,10 @@ class Incoming:
                 self._owner.finished()
             case StreamDataReceived(stream_id=stream, data=data) if stream == STREAM:
                 self._take(data)
-            case StreamDataReceived() | StreamReset():
+            case StreamDataReceived():
                 self._owner.drop(self, "one stream is enough")
+            case StreamReset() | StopSendingReceived():
+                self._owner.drop(self, "the stream is closed")
             case ConnectionTerminated():
                 self.talk.end("")
                 self._owner.forget(self)
@@ -253,7 +260,7 @@ class RealQuicListener(asyncio.DatagramProtocol):
                 versions = [int(QuicProtocolVersion.VERSION_1)]
                 self.send(encode_quic_version_negotiation(header.destination_cid, header.source_cid, versions), address)
             return None
-        if header.packet_type != QuicPacketType.INITIAL:
+        if header.packet_type != QuicPacketType.INITIAL or len(header.destination_cid) < CONNECTION_ID:
             return None
         original, retried = header.destination_cid, None
         if header.token:
