@@ -116,7 +116,7 @@ def test_a_book_of_bridges_that_others_can_read_or_that_is_damaged_is_refused(tm
     with pytest.raises(bridge_book.BridgeBookError, match="label"):
         bridge_book.add(book, link.make("https://example.org/", bytes(32), "mainnet"), "two words")
     book.chmod(0o644)
-    with pytest.raises(bridge_book.BridgeBookError, match="open to other users"):
+    with pytest.raises(LocalError, match="others can read"):
         bridge_book.load(book)
     book.chmod(0o600)
     book.write_text("one two three\n")

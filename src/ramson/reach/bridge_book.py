@@ -14,6 +14,7 @@ from typing import Final
 from ramson.errors import LocalError
 from ramson.network import FileCache
 from ramson.protocol.bridge import BridgeLink, link
+from ramson.reach.private_file import read_private
 
 FILE: Final = "bridges"
 MAX_BRIDGES: Final = 32
@@ -35,17 +36,10 @@ class KnownBridge:
 
 
 def load(path: Path) -> tuple[KnownBridge, ...]:
-    """Read the bridges; none if there is no file.  Raises BridgeBookError, BadBridgeLink."""
-    try:
-        if path.stat().st_mode & 0o077:
-            raise BridgeBookError(
-                "the file of bridges is open to other users of this machine", remedy=f"Run: chmod 600 {path}"
-            )
-        data = path.read_bytes()
-    except FileNotFoundError:
+    """Read the bridges; none if there is no file.  Raises BridgeBookError, BadBridgeLink, NotPrivate, LocalError."""
+    if not path.exists():
         return ()
-    except OSError as error:
-        raise BridgeBookError(f"the file of bridges cannot be read: {error.strerror}") from None
+    data = read_private(path, MAX_SIZE + 1)
     if len(data) > MAX_SIZE:
         raise BridgeBookError("the file of bridges is too long")
     lines = [line.split() for line in data.decode(errors="replace").splitlines() if line.strip()]

@@ -12,7 +12,6 @@ refused while others can read it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from typing import Final
 from ramson.errors import LocalError
 from ramson.network.cache import FileCache
 from ramson.reach import bridge_book
+from ramson.reach.private_file import read_private
 from ramson.reach.settings import MAX_FILE, ReachSettings, parse
 
 FILE: Final = "reach.toml"
@@ -35,7 +35,13 @@ def load(environment: Mapping[str, str], *, file: Path | None = None, proxy_file
     directory = settings_directory(environment)
     named = file or (Path(environment["RAMSON_REACH"]) if environment.get("RAMSON_REACH") else None)
     usual = directory / FILE
-    data = read_private(named) if named is not None else read_private(usual) if usual.exists() else b""
+    data = (
+        read_private(named, MAX_FILE + 1)
+        if named is not None
+        else read_private(usual, MAX_FILE + 1)
+        if usual.exists()
+        else b""
+    )
     bridges = tuple(each.link for each in bridge_book.load(directory / bridge_book.FILE))
     proxy = environment.get("RAMSON_PROXY") if proxy_file is None else _text(proxy_file)
     found = replace(parse(data, bridges=bridges), path=pinned_path(directory))
@@ -57,7 +63,7 @@ def pinned_path(directory: Path) -> tuple[bytes, ...]:
     path = directory / PIN_FILE
     if not path.exists():
         return ()
-    data = read_private(path)
+    data = _read(path)
     if not _PIN.fullmatch(data):
         raise LocalError(f"{path} is not what was written there", remedy="Run: ramson path --unpin")
     return tuple(bytes.fromhex(key.decode()) for key in data.split())
@@ -74,22 +80,15 @@ def unpin_path(directory: Path) -> None:
     (directory / PIN_FILE).unlink(missing_ok=True)
 
 
-def read_private(path: Path) -> bytes:
-    """Read a file that only its owner can read.  Raises LocalError."""
-    try:
-        with path.open("rb") as file:
-            if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
-                raise LocalError(f"others can read {path}, and it may hold secrets", remedy=f"Run: chmod 600 {path}")
-            return file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise LocalError(f"{path} cannot be read: {error.strerror}") from None
-
-
 def _text(path: Path) -> str:
     try:
-        text = read_private(path).decode().strip()
+        text = _read(path).decode().strip()
     except UnicodeDecodeError:
         text = ""
     if not text:  # an empty one must not mean the straight way
         raise LocalError(f"there is no address of a proxy in {path}")
     return text
+
+
+def _read(path: Path) -> bytes:
+    return read_private(path, MAX_FILE + 1)
