@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ramson import given_files
+from ramson.bot.account_secret import ask
 from ramson.cli.options import confirm
 from ramson.errors import LocalError
 from ramson.messenger import Client, KeyCost, account
@@ -119,3 +121,28 @@ async def test_half_characters_are_refused_or_found_nowhere(tmp_path):
     await account.create(path, "correct horse", world=real.world(), cost=cost)
     async with Client.open(path, passphrase="correct horse", connect=False) as me:
         assert me.search("a\udcff") == []
+
+
+def test_ctrl_c_ends_a_question_also_within_an_event_loop():
+    program = (
+        "import sys\n"
+        "from ramson.cli.options import confirm\n"
+        "from ramson.cli.terminal import Interrupted, run\n"
+        "async def main(): confirm('Really?')\n"
+        "try: run(main())\n"
+        "except Interrupted: sys.exit(130)\n"
+    )
+    pipes = dict.fromkeys(("stdin", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as process:
+        assert process.stderr.read(14) == b"Really? [y/N] "
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
+def test_a_secret_that_nobody_types_is_said(monkeypatch):
+    def ended(_question):
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", ended)
+    with pytest.raises(LocalError, match="nothing was typed"):
+        ask("Passphrase: ")

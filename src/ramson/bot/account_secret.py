@@ -38,11 +38,20 @@ def read_passphrase(
             "there is no terminal to ask for the passphrase at",
             remedy=f"Set {variable}, or name a file with {option}.",
         )
-    answer = getpass.getpass(f"Choose a passphrase for {what}: " if new else f"Passphrase of {what}: ")
-    while new and getpass.getpass("Repeat for confirmation: ") != answer:
+    answer = ask(f"Choose a passphrase for {what}: " if new else f"Passphrase of {what}: ")
+    while new and ask("Repeat for confirmation: ") != answer:
         sys.stderr.write("The two differ.\n")
-        answer = getpass.getpass(f"Choose a passphrase for {what}: ")
+        answer = ask(f"Choose a passphrase for {what}: ")
     return answer
+
+
+def ask(question: str) -> str:
+    """Have a person type a secret, which is not shown.  Raises LocalError if they end the input instead."""
+    try:
+        return getpass.getpass(question)
+    except EOFError:
+        sys.stderr.write("\n")
+        raise LocalError("nothing was typed", remedy="Run it again.") from None
 
 
 def _of_file(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ramson.cli.harmless import printable
 from ramson.cli.operate_options import StopOption
 from ramson.cli.options import NetworkOption, resolve_network
 from ramson.cli.service import LogLevel, serve
@@ -209,7 +210,7 @@ def check(
         result_json([asdict(step) for step in steps])
     else:
         for step in steps:
-            result(f"{step.verdict.value:<7} {step.what}: {step.found}")
+            result(f"{step.verdict.value:<7} {step.what}: {printable(step.found)}")  # a bridge had a word in it
     if any(step.verdict is bridge_check.Verdict.FAILED for step in steps):
         raise typer.Exit(1)
 

@@ -6,6 +6,7 @@ A recovery phrase never comes from the arguments, which every user of the machin
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from ramson import given_files
+from ramson.bot.account_secret import ask
 from ramson.cli.passphrases import LONGEST_SECRET, PassphraseFileOption, read_passphrase
 from ramson.cli.terminal import JsonOption
 from ramson.errors import LocalError
@@ -89,15 +91,18 @@ def account_passphrase(account: Path, file: Path | None) -> str:
 def read_phrase() -> str:
     """Take a recovery phrase from the person, unseen, or from standard input."""
     if sys.stdin.isatty():
-        answer: str = typer.prompt("Recovery phrase (it is not shown)", hide_input=True, err=True)
-        return answer
+        return ask("Recovery phrase (it is not shown): ")
     return sys.stdin.read(LONGEST_SECRET)
 
 
 def confirm(question: str) -> bool:
     """Ask a question on standard error; anything but a yes is a no.  Raises LocalError if nobody answers."""
-    typer.echo(f"{question} [y/N] ", nl=False, err=True)  # typer.confirm would write to standard output as well
-    answer = sys.stdin.readline()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # an event loop's would wait for the answer
+    try:
+        typer.echo(f"{question} [y/N] ", nl=False, err=True)  # typer.confirm would write to standard output as well
+        answer = sys.stdin.readline()
+    finally:
+        signal.signal(signal.SIGINT, handler)
     if not answer:
         typer.echo(err=True)
         raise LocalError("nobody answered", remedy="Run it at a terminal, or give the answer on standard input.")
