@@ -1,16 +1,19 @@
 """What commands do with files, streams and numbers that nobody should have given them."""
 
+import errno
 import io
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ramson import given_files
 from ramson.bot.account_secret import ask
+from ramson.cli.files import save_all
 from ramson.cli.options import confirm
 from ramson.errors import LocalError
 from ramson.messenger import Client, KeyCost, account
@@ -146,3 +149,16 @@ def test_a_secret_that_nobody_types_is_said(monkeypatch):
     monkeypatch.setattr("getpass.getpass", ended)
     with pytest.raises(LocalError, match="nothing was typed"):
         ask("Passphrase: ")
+
+
+async def test_a_directory_that_takes_no_file_is_one_plain_line():
+    class Full:
+        name = "cat.jpg"
+
+        async def save(self, _directory, *, progress):
+            del progress
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    message = SimpleNamespace(attachments=[Full()])
+    with pytest.raises(LocalError, match="/somewhere takes no file: No space left"):
+        await save_all(message, Path("/somewhere"), lambda _text: None)

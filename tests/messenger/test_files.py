@@ -1,6 +1,8 @@
 """Attachments and transfers against a server that is a function, so that it can do whatever a test wants."""
 
 import asyncio
+import contextlib
+import hashlib
 import random
 from dataclasses import replace
 
@@ -13,7 +15,7 @@ from ramson.errors import ParseError
 from ramson.messenger import file_transfers
 from ramson.messenger.file_names import safe_name
 from ramson.messenger.file_transfers import FileError, FileGone, Transfers, UnknownServer
-from ramson.messenger.files import Files, Form, NoSeed
+from ramson.messenger.files import Files, Form, NoSeed, _fingerprint
 from ramson.network import Failure, RequestFailed
 from ramson.protocol.file_server import (
     OFFICIAL,
@@ -425,3 +427,22 @@ def test_every_name_is_made_safe(name):
     assert not set(safe) & set("/\\\x00\n\u202e")
     assert safe not in {".", ".."}
     assert safe_name(safe) == safe
+
+
+@pytest.mark.parametrize("hidden", [".part", ".new"])
+async def test_a_link_that_somebody_put_there_leads_nowhere(files, tmp_path, hidden):
+    """In a directory of many, such as /tmp."""
+    attachment = await files.attach(bytes(5000))
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    treasure = tmp_path / "treasure"
+    treasure.write_bytes(b"precious")
+    url = FileUrl.parse(attachment.url)
+    link = {
+        ".part": f".{_fingerprint(url)}.part",
+        ".new": f".{hashlib.blake2b(b'cat', digest_size=16).hexdigest()}.new",
+    }[hidden]
+    (directory / link).symlink_to(treasure)
+    with contextlib.suppress(OSError):
+        await files.save(attachment, directory / "cat")
+    assert treasure.read_bytes() == b"precious"

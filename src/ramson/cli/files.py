@@ -69,8 +69,13 @@ async def _save(
 
 
 async def save_all(message: Message, directory: Path, show: Callable[[str], None]) -> list[Path]:
-    """Save all files of a message; `show` is told how far it is."""
-    return [await each.save(directory, progress=_showing(each, show)) for each in message.attachments]
+    """Save all files of a message; `show` is told how far it is.  Raises LocalError, too, where they cannot be put."""
+    try:
+        return [await each.save(directory, progress=_showing(each, show)) for each in message.attachments]
+    except OSError as error:
+        if error.strerror is None:  # none of the disk's
+            raise
+        raise LocalError(f"{directory} takes no file: {error.strerror}", remedy="Choose another directory.") from None
 
 
 def _showing(attachment: Attachment, show: Callable[[str], None]) -> Callable[[int, int], None]:

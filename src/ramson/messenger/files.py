@@ -32,6 +32,8 @@ from ramson.protocol.file_url import FileUrl
 from ramson.world import World
 
 _READ = 256 * 1024
+# Into a directory of many, such as /tmp, somebody may have put a link that leads elsewhere.
+_NEW = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Form(Enum):
@@ -223,7 +225,7 @@ def _size_of(path: Path) -> int:
 
 
 def _append(path: Path, piece: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, os.O_APPEND | _NEW, 0o600), "wb") as file:
         file.write(piece)
 
 
@@ -231,7 +233,7 @@ def _write_whole(target: Path, chunks: Iterable[bytes]) -> None:
     """Write a file that is there complete or not at all, even after a crash."""
     new = target.with_name(f".{hashlib.blake2b(target.name.encode(), digest_size=16).hexdigest()}.new")
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(os.open(new, os.O_TRUNC | _NEW, 0o600), "wb") as file:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
