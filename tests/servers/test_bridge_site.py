@@ -447,6 +447,20 @@ async def test_an_asgi_site_of_ones_own_gets_its_posts_as_they_came(place):
     assert seen == [("/x", b"x", False), (f"/{ticket}", bytes(1024), False)]
 
 
+async def test_a_body_that_is_longer_than_it_announced_is_not_read_to_its_end():
+    asked = 0
+
+    async def endless():
+        nonlocal asked
+        asked += 1
+        return {"type": "http.request", "body": bytes(1024), "more_body": True}
+
+    body = asgi._Body(endless)
+    assert not await body.read(4096)
+    assert asked == 5
+    assert [len((await body.again())["body"]) for _ in range(6)] == [1024] * 6
+
+
 def test_under_the_uvicorn_command_it_is_set_up_by_the_environment(place, tmp_path):
     (tmp_path / "my_site.py").write_text("from ramson.servers.bridge import asgi\napp = asgi.application()\n")
     environment = {

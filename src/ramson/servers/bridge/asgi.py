@@ -81,6 +81,7 @@ class _Body:
     async def read(self, length: int) -> bool:
         """Read the body; False if it is not of this length or does not come in time."""
         parts: list[bytes] = []
+        size = 0
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 while True:
@@ -89,6 +90,9 @@ class _Body:
                     if message["type"] != "http.request":
                         return False
                     parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > length:  # not every server keeps a body to the length it announced
+                        return False
                     if not message.get("more_body", False):
                         break
         except TimeoutError:
