@@ -87,7 +87,8 @@ class Incoming:
         self._owner = owner
         self._quic = quic
         self._pushed = 0
-        self._waits: tuple[int, float] = (0, self.since)  # bytes that were unsent, and since when not fewer
+        self._given = 0  # bytes of replies
+        self._taken = (0, self.since)  # how many of them had been taken, and since when not more
         self._unfinished_since = self.since
 
     @property
@@ -107,11 +108,10 @@ class Incoming:
         if self.reader.held and now - self._unfinished_since >= limits.frame_timeout:
             return "frame"
         unsent = self.unsent
-        if not unsent or unsent < self._waits[0]:
-            self._waits = unsent, now
-        else:
-            self._waits = unsent, self._waits[1]
-        return "reply" if unsent and now - self._waits[1] >= limits.stall_timeout else ""
+        taken = self._given - unsent
+        if not unsent or taken > self._taken[0]:
+            self._taken = taken, now
+        return "reply" if now - self._taken[1] >= limits.stall_timeout else ""
 
     def push(self, name: str, body: bytes) -> bool:
         """Send a command; False when it does not take it."""
@@ -129,6 +129,7 @@ class Incoming:
         except (RuntimeError, ValueError):  # aioquic's words for a stream whose far end wants no more
             self._owner.drop(self, "the stream is closed")
             return False
+        self._given += len(data)
         self.talk.move()
         if len(data) > LARGE:
             self._owner.weigh()
