@@ -15,6 +15,7 @@ and the time of the site's own reply says by how much: the request is made once 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ from ramson.reach.thrift import Thrift
 from ramson.world import Endpoint, HttpRequest, HttpResponse, Net, NetError, Stage, Tls, World
 
 CLOCK_DIFFERS: Final = 60_000  # ms by which the site's clock must differ from ours to be believed
+BUSY_PAUSE: Final = 1.0  # seconds before a busy bridge is asked again, doubled each time
 TRIAL: Final = 64 * 1024  # bytes that are worth finding out whether a connection may carry much
 FROZEN_FROM: Final = 10 * 1024  # bytes over a connection, either way, from which a silence may be a freeze
 LIST_SECONDS: Final = 8.0  # for a list in one piece, before a connection that has carried much seems frozen
@@ -177,13 +179,23 @@ class BridgeRoute:
         return SMALL if careful else LARGE
 
     async def _ask(self, request: BridgeRequest, deadline: float) -> BridgeReply:
-        """Ask the bridge, by its own clock if need be.  Raises BridgeRefused, SiteAnswered, NetError."""
-        reply = await self._exchange(request, deadline) or await self._exchange(request, deadline)
-        if reply is None:
-            raise SiteAnswered
-        if isinstance(reply, Refused):
-            raise BridgeRefused(reply.reason)
-        return reply
+        """Ask the bridge, by its own clock if need be, and again later if it is busy.
+
+        Raises BridgeRefused, SiteAnswered, NetError.
+        """
+        pause = BUSY_PAUSE
+        while True:
+            reply = await self._exchange(request, deadline) or await self._exchange(request, deadline)
+            if reply is None:
+                raise SiteAnswered
+            if not isinstance(reply, Refused):
+                return reply
+            # To give up at once would have guards tested and paths built anew, by the same busy bridge.
+            seconds = pause * self._entropy.uniform(0.5, 1.5)
+            if reply.reason is not Refusal.BUSY or self._clock.monotonic() + seconds >= deadline:
+                raise BridgeRefused(reply.reason)
+            await asyncio.sleep(seconds)
+            pause *= 2
 
     async def _exchange(self, request: BridgeRequest, deadline: float) -> BridgeReply | None:
         """Make one POST; None if the site answered it."""

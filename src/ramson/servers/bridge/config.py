@@ -37,7 +37,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     requests_per_second: float = 50.0
-    request_burst: float = 500.0
+    request_burst: float = 2000.0  # fifty people who start at the same moment
     address_requests_per_second: float = 20.0
     address_burst: float = 300.0
     requests_per_day: int = 1_000_000
