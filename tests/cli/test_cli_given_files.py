@@ -18,6 +18,8 @@ from ramson.cli.options import confirm
 from ramson.errors import LocalError
 from ramson.messenger import Client, KeyCost, account
 from ramson.node.private_files import make_private_directory
+from ramson.protocol import network_file
+from ramson.protocol.network_file import NetworkFile, Seed
 from ramson.world import real
 
 ACCOUNT = ("account", "show", "--account", "none.ramson")
@@ -162,3 +164,25 @@ async def test_a_directory_that_takes_no_file_is_one_plain_line():
     message = SimpleNamespace(attachments=[Full()])
     with pytest.raises(LocalError, match="/somewhere takes no file: No space left"):
         await save_all(message, Path("/somewhere"), lambda _text: None)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("devnet", "--dir", "/proc/none"),
+        ("nodes", "keygen", "/proc/none/key"),
+        ("path", "--network", "network.json", "--timeout", "1"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_one_plain_line(ramson, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc/none")
+    nowhere = NetworkFile(nodes=(), seeds=(Seed("https://127.0.0.1:9/json_rpc", bytes(32)),))
+    (tmp_path / "network.json").write_bytes(network_file.encode(nowhere))
+    code, out, err = ramson("", *command)
+    assert (code, out, err.count("\n")) == (1, "", 1), err
+    assert "Errno" not in err
+
+
+async def test_why_an_account_cannot_be_made_is_said_without_numbers():
+    with pytest.raises(LocalError, match=r"could not be made: No such file or directory$"):
+        await account.create(Path("/proc/none/a.ramson"), "correct horse", world=real.world())

@@ -87,3 +87,8 @@ def main() -> None:
     except RamsonError as error:
         report(error)
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        report(LocalError(f"{error.filename} cannot be used: {error.strerror}", remedy="Choose another place."))
+        sys.exit(1)

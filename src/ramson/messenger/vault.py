@@ -287,7 +287,9 @@ def destroy(path: Path) -> None:
             shutil.rmtree(transports_directory(path))
         _sync_directory(path.parent)
     except OSError as error:
-        raise AccountFileError(f"the account file could not be deleted: {error}") from error
+        raise AccountFileError(
+            f"the account file could not be deleted: {error.strerror}", remedy="Look who may write there."
+        ) from error
 
 
 def transports_directory(path: Path) -> Path:
@@ -462,8 +464,12 @@ def _errors(done: str) -> Iterator[None]:
         raise AccountFileError(
             "another program keeps the account file to itself", remedy="Close that program and try again."
         ) from error
-    except (apsw.Error, OSError) as error:
+    except apsw.Error as error:
         raise AccountFileError(f"the account file could not be {done}: {error}") from error
+    except OSError as error:
+        raise AccountFileError(
+            f"the account file could not be {done}: {error.strerror}", remedy="Choose another place, or make room."
+        ) from error
 
 
 def _sync_directory(directory: Path) -> None:
