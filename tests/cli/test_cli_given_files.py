@@ -186,3 +186,11 @@ def test_a_place_where_nothing_can_be_written_is_one_plain_line(ramson, tmp_path
 async def test_why_an_account_cannot_be_made_is_said_without_numbers():
     with pytest.raises(LocalError, match=r"could not be made: No such file or directory$"):
         await account.create(Path("/proc/none/a.ramson"), "correct horse", world=real.world())
+
+
+def test_where_there_is_no_way_the_doctor_is_named(ramson, tmp_path):
+    nowhere = NetworkFile(nodes=(), seeds=(Seed("https://127.0.0.1:9/json_rpc", bytes(32)),))
+    (tmp_path / "network.json").write_bytes(network_file.encode(nowhere))
+    code, out, err = ramson("", "path", "--network", "network.json", "--timeout", "1")
+    assert (code, out[:5], err.count("\n")) == (1, "red: ", 1)
+    assert "`ramson doctor`" in err

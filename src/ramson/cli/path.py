@@ -87,7 +87,7 @@ def path(
     except BrokenPipeError:  # whoever read what is shown has seen enough
         raise typer.Exit from None
     if status.light is Light.RED:
-        raise NoWay("there is no way into the network", remedy=status.reason)
+        raise NoWay(f"there is no way into the network: {status.reason}", remedy="`ramson doctor` says what helps.")
 
 
 Shown = Callable[[Network, ReachSettings, PathStatus], None]

@@ -292,7 +292,10 @@ async def _in_time(work: Awaitable[None], otherwise: str) -> None:
         async with asyncio.timeout(FETCH_SECONDS):
             await work
     except TimeoutError:
-        raise NotDone(f"the network did not answer within {FETCH_SECONDS:g} s: {otherwise}") from None
+        raise NotDone(
+            f"the network did not answer within {FETCH_SECONDS:g} s: {otherwise}",
+            remedy="`ramson doctor` says what helps.",
+        ) from None
 
 
 def _avatar(data: bytes | None) -> dict[str, object] | None:
