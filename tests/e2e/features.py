@@ -17,6 +17,7 @@ from ramson.messenger.configs import KINDS
 from ramson.network import NetworkProfile
 from ramson.protocol.content import NEVER, CommunityInvitation, Expiration, ExpirationMode, LinkPreview
 from ramson.world import World
+from ramson.world.simulated.loop import SimulatedLoop
 
 PASSPHRASE = "correct horse battery staple"
 CHEAP = KeyCost(passes=1, memory=13)  # the scenario is not about guessing passphrases
@@ -53,9 +54,10 @@ def picture():
 
 
 async def until(condition, what):
-    """Wait until something is so."""
+    """Wait until something is so: a quarter of an hour of virtual time, or less of the real one."""
+    simulated = isinstance(asyncio.get_running_loop(), SimulatedLoop)
     try:
-        async with asyncio.timeout(900):
+        async with asyncio.timeout(900 if simulated else 180):
             while not condition():  # noqa: ASYNC110 - there is no event for all of it
                 await asyncio.sleep(0.5)
     except TimeoutError:

@@ -84,11 +84,14 @@ class PathBuilder:
             self._doubtful = False
         if not self._routing.usable:
             raise NoPath("The list of nodes is too short or too uniform to build a path from")
-        await self._test(self._routing.idle_guards)
+        silent = await self._test(self._routing.idle_guards)
         tested: list[bytes] = []
         for _ in range(ROUNDS):
             if not self._routing.missing:
                 break
+            if guards := [guard for guard in self._routing.idle_guards if guard.ed25519 not in silent]:
+                silent |= await self._test(guards)  # their paths were dropped meanwhile, not they
+                continue
             candidates = self._routing.guard_candidates(BATCH, beside=tested)
             tested.extend(node.ed25519 for node in candidates)
             # If nobody gave a list we may be offline, and back at any moment: then it is the guards' turn first.
@@ -106,20 +109,24 @@ class PathBuilder:
                 else "None of the nodes tried as a first step answers"
             )
 
-    async def _test(self, nodes: Sequence[NodeRecord], *, guards: Sequence[NodeRecord] = ()) -> None:
-        """Test some nodes at once and build behind each that answers, as soon as it does.
+    async def _test(self, nodes: Sequence[NodeRecord], *, guards: Sequence[NodeRecord] = ()) -> set[bytes]:
+        """Test some nodes at once and build behind each that answers, as soon as it does; the keys of those silent.
 
         With `guards`, remembered ones, these are tested as well, and the others wait until all of them were.
         """
+        silent: set[bytes] = set()
         sparing = [node.ed25519 for node in (*guards, *nodes)]
         guards_tested = asyncio.Event()
 
         async def test(node: NodeRecord) -> None:
             good = await self._entry.test(node)
             self._trace(GuardTested(node, good))
-            if good and node not in guards:
+            if not good:
+                silent.add(node.ed25519)
+                return
+            if node not in guards:
                 await guards_tested.wait()
-            if good and self._routing.missing:
+            if self._routing.missing:
                 self._routing.build(node, sparing=sparing)
 
         async with asyncio.TaskGroup() as group:
@@ -127,3 +134,4 @@ class PathBuilder:
             if guards:
                 await asyncio.wait([testing[guard] for guard in guards])
             guards_tested.set()
+        return silent
