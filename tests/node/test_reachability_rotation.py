@@ -127,4 +127,4 @@ def test_only_known_nodes_are_tested_and_none_twice_at_a_time(seed, steps):
         for key in sorted(running)[:2]:
             made.tested(key, now, passed=passed)
             running.discard(key)
-        assert made.next_at() > now or made.failing
+        assert made.next_at() >= now or made.failing  # a normal distribution has no shortest draw
