@@ -117,6 +117,8 @@ class SqliteCatalogue(SqliteFile):
             return await super()._run(work)
         except apsw.FullError as error:
             raise StorageFull("the catalogue's disk is full") from error
+        except apsw.ConnectionClosedError as error:
+            raise StorageFailed("the catalogue is not open") from error
         except apsw.Error as error:
             raise StorageFailed(f"the catalogue failed: {type(error).__name__}") from error
 
