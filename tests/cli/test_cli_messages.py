@@ -353,8 +353,7 @@ def test_a_person_chats_at_a_terminal(people):
         at.until("there is no such order")
         at.type("/react 👍\r/help\r")
         at.until("end; so does Ctrl-D")
-        at.type("\x04")
-        assert chat.wait(60) == 0
+        assert at.leave(chat) == 0
     finally:
         chat.kill()
         chat.wait()

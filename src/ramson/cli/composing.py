@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import termios
 import threading
-from collections.abc import AsyncGenerator, Callable
+import tty
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Final
 
 PROMPT: Final = "> "
@@ -31,13 +33,25 @@ class Composer:
         """Yield lines as they are entered, until the end of the input or Ctrl-C."""
         from prompt_toolkit.patch_stdout import patch_stdout  # noqa: PLC0415 - as above
 
-        with patch_stdout(), contextlib.suppress(EOFError, KeyboardInterrupt):
+        with _typing_kept(), patch_stdout(), contextlib.suppress(EOFError, KeyboardInterrupt):
             while True:
                 yield await self._session.prompt_async()
 
     def refresh(self) -> None:
         """Show the status anew."""
         self._session.app.invalidate()
+
+
+@contextlib.contextmanager
+def _typing_kept() -> Iterator[None]:
+    """Have the terminal keep what is typed between two prompts for the next one: it would take a Ctrl-D for itself."""
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    tty.setcbreak(terminal, termios.TCSADRAIN)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def at_a_terminal() -> bool:
