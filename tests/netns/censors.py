@@ -50,10 +50,13 @@ class Groups:
 def rules(censor: Censor, groups: Groups) -> str:
     """Return what `nft -f` is given: the censor's rules in place of whatever was there, in one step.
 
-    The set `seen` counts what customers send, by destination, before anything is dropped.
+    The set `seen` counts what customers begin, by destination, before anything is dropped: datagrams and the first
+    packets of connections.  What a machine answers to strays of connections it never had is not its own doing.
     """
+    seen = "add @seen { ip daddr . meta l4proto . th dport counter }"
     passing = [
-        f'iifname "{INSIDE}" meta l4proto {{ tcp, udp }} add @seen {{ ip daddr . meta l4proto . th dport counter }}'
+        f'iifname "{INSIDE}" tcp flags & (syn | ack) == syn {seen}',
+        f'iifname "{INSIDE}" meta l4proto udp {seen}',
     ]
     passing += [f"ip daddr {{ {groups.of(drop)} }} counter name blocked drop" for drop in sorted(censor.drops)]
     passing += [f"ip saddr {{ {groups.of(drop)} }} drop" for drop in sorted(censor.drops)]
