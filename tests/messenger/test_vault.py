@@ -7,8 +7,13 @@ from pathlib import Path
 
 import apsw
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ramson.messenger import vault
+from ramson.messenger.account import DEFAULT_COST
+from ramson.messenger.archive import ARCHIVE_COST
+from ramson.messenger.keyslots import KeyFile
 from ramson.messenger.vault import (
     AccountFileError,
     AccountFileExists,
@@ -21,6 +26,7 @@ from ramson.messenger.vault import (
 )
 
 CHEAP = KeyCost(passes=1, memory=13)
+FORMER = KeyCost(passes=3, memory=28)  # what a guess at an account file cost by default before
 SECRET = "the owl flies at noon"
 
 
@@ -194,7 +200,7 @@ def test_an_account_whose_database_was_left_behind_says_so(tmp_path):
 def test_each_file_has_its_own_key(tmp_path):
     salts = [KeyCost().salt(random.SystemRandom()) for _ in range(2)]
     assert salts[0] != salts[1]
-    assert salts[0][:4] == salts[1][:4] == b"r\x01\x03\x1c"
+    assert salts[0][:4] == salts[1][:4] == b"r\x01\x04\x1a"
 
 
 def test_opening_it_twice_in_one_program_keeps_both_usable(tmp_path):
@@ -225,3 +231,28 @@ def test_the_files_of_an_account_are_deleted_keys_first(tmp_path):
     vault.destroy(path)
     assert list(tmp_path.iterdir()) == []
     vault.destroy(path)
+
+
+def test_a_guess_costs_less_at_an_account_that_is_opened_every_day_than_at_an_archive():
+    assert (DEFAULT_COST.passes, 1 << DEFAULT_COST.memory) == (4, 64 << 20)
+    assert (ARCHIVE_COST.passes, 1 << ARCHIVE_COST.memory) == (3, 256 << 20)
+
+
+def test_an_account_of_former_cost_opens_and_never_becomes_cheaper(tmp_path):
+    path = tmp_path / "a.ramson"
+    vault.create(path, "passphrase", fill, entropy=random.Random(1), cost=FORMER)
+    assert read(path) == SECRET
+    assert FORMER.raised_to(DEFAULT_COST) == FORMER  # dearer already, though of fewer passes
+    assert KeyFile.parse(path.read_bytes()).cost(0) == FORMER
+
+
+@given(
+    st.builds(KeyCost, st.integers(1, 16), st.integers(13, 32)),
+    st.builds(KeyCost, st.integers(1, 16), st.integers(13, 32)),
+)
+def test_a_raised_cost_is_at_least_either_in_work_and_in_memory(one, other):
+    raised = one.raised_to(other)
+    for each in (one, other):
+        assert raised.memory >= each.memory
+        assert raised.passes << raised.memory >= each.passes << each.memory
+    assert raised.raised_to(other) == raised

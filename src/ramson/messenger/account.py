@@ -1,6 +1,6 @@
 """Making an account file, anew or from its recovery phrase, unlocking one, and what opens it.
 
-The work is done on the world's disk: deriving the key of a file takes most of a second.
+The work is done on the world's disk: deriving the key of a file takes a fifth of a second.
 Spec: identity.md, key material and recovery phrase.
 """
 
@@ -20,7 +20,7 @@ from ramson.world import Disk, World
 
 T = TypeVar("T")
 
-DEFAULT_COST = KeyCost()
+DEFAULT_COST = KeyCost()  # an account is opened often, and on small machines: under half a second and 150 MB
 
 
 def keys_of_phrase(phrase: str) -> AccountKeys:

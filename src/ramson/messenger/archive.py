@@ -37,6 +37,7 @@ from ramson.protocol.config import Contact
 
 _MAGIC: Final = b"ramson-archive\n\x01"
 _HEADER: Final = len(_MAGIC) + SALT_SIZE
+ARCHIVE_COST: Final = KeyCost(passes=3, memory=28)  # 256 MiB: archives lie in clouds and are seldom opened
 MAX_ARCHIVE: Final = 2**31  # bytes, of an archive and of the JSON in it
 _MESSAGE_COLUMNS: Final = (
     "author",

@@ -25,6 +25,7 @@ from ramson.errors import LocalError, RemoteError
 from ramson.messenger import account, archive, vault
 from ramson.messenger.account import DEFAULT_COST
 from ramson.messenger.actions import Draft
+from ramson.messenger.archive import ARCHIVE_COST
 from ramson.messenger.deletion import Deletion, delete_swarm
 from ramson.messenger.engine import Engine
 from ramson.messenger.events import EventStream
@@ -272,10 +273,10 @@ class Client:
         self._engine.store.set_setting(READ_RECEIPTS, on=settings.read_receipts)
         self._engine.store.set_setting(TYPING, on=settings.typing)
 
-    async def export_archive(self, passphrase: str, *, cost: KeyCost = DEFAULT_COST) -> bytes:
+    async def export_archive(self, passphrase: str, *, cost: KeyCost = ARCHIVE_COST) -> bytes:
         """Return everything of the account, sealed with a passphrase of its own; see `ramson.messenger.archive`.
 
-        Whoever opens it is this account.  Raises WeakPassphrase.
+        Whoever opens it is this account.  A guess costs more than one at the account file.  Raises WeakPassphrase.
         """
         parts = self._open_parts()
         return archive.seal(parts.engine.store, passphrase, entropy=parts.world.entropy, cost=cost)

@@ -17,6 +17,7 @@ from typing import Self, TypeAlias
 
 from ramson.crypto.account import AccountId
 from ramson.messenger.account import DEFAULT_COST
+from ramson.messenger.archive import ARCHIVE_COST
 from ramson.messenger.client import Client as AsyncClient
 from ramson.messenger.client import Person, Settings
 from ramson.messenger.deletion import Deletion
@@ -294,10 +295,10 @@ class Client(Opened):
         """Change what others learn of us; on this device."""
         self._ask(lambda: self._inner.set_settings(settings))
 
-    def export_archive(self, passphrase: str, *, cost: KeyCost = DEFAULT_COST) -> bytes:
+    def export_archive(self, passphrase: str, *, cost: KeyCost = ARCHIVE_COST) -> bytes:
         """Return everything of the account, sealed with a passphrase of its own; see `ramson.messenger.archive`.
 
-        Whoever opens it is this account.  Raises WeakPassphrase.
+        Whoever opens it is this account.  A guess costs more than one at the account file.  Raises WeakPassphrase.
         """
         answer: bytes = self._wait(lambda: self._inner.export_archive(passphrase, cost=cost))
         return answer
