@@ -30,6 +30,7 @@ from ramson.errors import ParseError, RemoteError
 from ramson.node.auth import IsRevoked, token_rights
 from ramson.node.mailbox import MailboxError, NewMessage
 from ramson.protocol import bt
+from ramson.protocol.monitor import LIFETIME, NOTICE, signed_message
 from ramson.protocol.namespaces import MAX_NAMESPACE, MIN_NAMESPACE, revoked_may_read
 from ramson.protocol.storage import Access, Subaccount
 from ramson.protocol.storage.limits import ACCOUNT_SIZE, SESSION_PREFIX, TOKEN_SIZE
@@ -37,9 +38,6 @@ from ramson.world import Clock, Origin
 from ramson.world.callers import caller
 
 log = logging.getLogger(__name__)
-
-LIFETIME_SECONDS: Final = 65 * 60.0
-PUSHED: Final = "notify.message"
 
 # spec gap: no limits are given
 MAX_LIST: Final = 10_000  # subscriptions asked for in one request
@@ -98,8 +96,7 @@ class _Wish:
 
     def signed_message(self) -> bytes:
         """Return what is signed."""
-        namespaces = ",".join(map(str, self.namespaces))
-        return f"MONITOR{self.account.hex()}{self.signed_at}{int(self.data)}{namespaces}".encode()
+        return signed_message(self.account, self.namespaces, self.signed_at, data=self.data)
 
 
 @dataclass(slots=True)
@@ -227,7 +224,7 @@ class Monitor:
             self._by_caller[caller(origin.address)] += 1
             self._count += 1
         self._namespaces += added
-        subscription.until = now + LIFETIME_SECONDS
+        subscription.until = now + LIFETIME
         subscription.data |= wish.data
         subscription.namespaces = wanted
 
@@ -259,7 +256,7 @@ class Monitor:
                 else:
                     self._forget(origin, [(message.account, token)])
         for origin, data in wanted.items():
-            if not self._push(origin, PUSHED, [encode_notice(message, data=data)]):
+            if not self._push(origin, NOTICE, [encode_notice(message, data=data)]):
                 self.drop(origin)
 
     def drop(self, origin: Origin) -> None:
