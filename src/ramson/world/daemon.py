@@ -93,6 +93,13 @@ def _key(text: str) -> bytes:
 # Told True whenever the connection is there, False whenever it is lost; reconnecting happens by itself.
 ConnectionWatcher = Callable[[bool], None]
 
+# Called for each message that comes, before it is read.
+Heard = Callable[[], None]
+
+
+def unheard() -> None:
+    """Do nothing about a message that comes."""
+
 
 class DaemonLink(Protocol):
     """One connection, renewed as often as it breaks."""

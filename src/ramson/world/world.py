@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ramson.crypto.keys import Ed25519KeyPair, X25519KeyPair
-from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink
+from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink, Heard, unheard
 from ramson.world.http import (
     Certificate,
     Endpoint,
@@ -96,12 +96,13 @@ class Net(Protocol):
         *,
         identity: X25519KeyPair | None = None,
         watcher: ConnectionWatcher | None = None,
+        heard: Heard = unheard,
         max_message: int = 16 * 1024 * 1024,
     ) -> DaemonLink:
-        """Connect to a daemon and stay connected; what it says unasked goes to `commands`.
+        """Connect to a daemon, or a node, and stay connected; what it says unasked goes to `commands`.
 
-        `identity` is the key shown to a daemon that wants CURVE; without one, a passing key is made.
-        Raises LocalError for an address that can never be connected to.
+        `identity` is the key shown to one that wants CURVE; without it, a passing key is made.  `heard` is told of
+        each message that comes, whatever it is.  Raises LocalError for an address that can never be connected to.
         """
         ...
 

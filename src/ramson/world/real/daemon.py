@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Final
 
 import zmq
@@ -22,10 +24,11 @@ from zmq.utils.monitor import parse_monitor_message
 
 from ramson.crypto.keys import X25519KeyPair
 from ramson.errors import LocalError
-from ramson.world.daemon import ConnectionWatcher, DaemonAddress
+from ramson.world.daemon import ConnectionWatcher, DaemonAddress, Heard
+from ramson.world.daemon_link import LastingLink
 from ramson.world.http import Endpoint
-from ramson.world.omq_engine import FrameReceiver, OmqEngine
-from ramson.world.peers import Command, Origin, PeerAddress, PeerTimeout
+from ramson.world.omq_engine import FrameReceiver
+from ramson.world.peers import Command, Origin, PeerAddress
 from ramson.world.real.omq import QUEUE_IN
 from ramson.world.real.watched import Watched
 from ramson.world.real.zap import SharedContext, share
@@ -46,16 +49,24 @@ class DaemonTransport:
     endpoint: Endpoint | None = None
 
     def __init__(
-        self, address: DaemonAddress, identity: X25519KeyPair, watcher: Callable[[bool], None], max_message: int
+        self,
+        address: DaemonAddress,
+        identity: X25519KeyPair,
+        *,
+        source: str | None,
+        watcher: ConnectionWatcher,
+        heard: Heard,
+        max_message: int,
     ) -> None:
         self._receiver: FrameReceiver
         self._watcher = watcher
+        self._heard = heard
         self._shared: SharedContext = share(asyncio.get_running_loop())
         socket = self._shared.context.socket(zmq.DEALER)
         monitor = socket.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
         try:
             _configure(socket, address, identity, max_message)
-            socket.connect(address.url)
+            socket.connect(_url(address, source))
         except zmq.ZMQError as error:
             monitor.close(0)
             socket.close(0)
@@ -102,6 +113,7 @@ class DaemonTransport:
         await self._shared.release()
 
     def _take(self, frames: list[zmq.Frame]) -> None:
+        self._heard()
         self._receiver.frames_received(_ORIGIN, [frame.bytes for frame in frames])
 
     def _observe(self, frames: list[zmq.Frame]) -> None:
@@ -117,58 +129,34 @@ class DaemonTransport:
         self._watcher(connected)
 
 
-class RealDaemonLink:
-    """A DaemonLink: OxenMQ's conversation over a DaemonTransport."""
+def dial(
+    address: DaemonAddress,
+    commands: Mapping[str, Command],
+    *,
+    identity: X25519KeyPair | None,
+    source: str | None,
+    watcher: ConnectionWatcher | None,
+    heard: Heard,
+    max_message: int,
+    entropy: random.Random,
+) -> LastingLink:
+    """Make a DaemonLink over a DaemonTransport; `source` is the local address to call from.  Raises LocalError."""
+    identity = identity or X25519KeyPair.generate(entropy)
 
-    def __init__(
-        self,
-        address: DaemonAddress,
-        commands: Mapping[str, Command],
-        *,
-        identity: X25519KeyPair | None,
-        watcher: ConnectionWatcher | None,
-        max_message: int,
-        entropy: random.Random,
-    ) -> None:
-        self._connected = asyncio.Event()
-        self._watcher = watcher
-        identity = identity or X25519KeyPair.generate(entropy)
-        self._engine = OmqEngine(
-            DaemonTransport(address, identity, self._connection_changed, max_message), commands, entropy
-        )
+    def make(changed: ConnectionWatcher) -> DaemonTransport:
+        return DaemonTransport(address, identity, source=source, watcher=changed, heard=heard, max_message=max_message)
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is there now."""
-        return self._connected.is_set()
+    return LastingLink(make, _PEER, commands, watcher=watcher, entropy=entropy)
 
-    async def request(
-        self,
-        name: str,
-        parts: Sequence[bytes] = (),
-        *,
-        timeout: float,  # noqa: ASYNC109 - the promise of DaemonLink.request
-    ) -> list[bytes]:
-        """See DaemonLink."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._connected.wait()
-                return await self._engine.request(_PEER, name, parts, timeout=timeout)
-        except TimeoutError:
-            what = "the daemon does not answer" if self.connected else "there is no connection to the daemon"
-            raise PeerTimeout(what) from None
 
-    async def close(self) -> None:
-        """Drop the connection and fail every request that still waits."""
-        await self._engine.close()
-
-    def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - a ConnectionWatcher
-        if connected:
-            self._connected.set()
-        else:
-            self._connected.clear()
-        if self._watcher is not None:
-            self._watcher(connected)
+def _url(address: DaemonAddress, source: str | None) -> str:
+    """Return where to connect to, and from which address of this machine if that matters there."""
+    if source is not None and isinstance(address.place, Endpoint):
+        with suppress(ValueError):  # a name
+            far = ip_address(address.place.host)
+            if not far.is_loopback and far.version == ip_address(source).version:
+                return f"tcp://{Endpoint(source, 0)};{address.place}"
+    return address.url
 
 
 def _configure(socket: zmq.Socket[bytes], address: DaemonAddress, identity: X25519KeyPair, max_message: int) -> None:

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Mapping
 
 from ramson.crypto.keys import Ed25519KeyPair, X25519KeyPair
-from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink
+from ramson.errors import LocalError
+from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink, Heard, unheard
 from ramson.world.http import Certificate, Endpoint, HttpHandler, HttpLimits, HttpRequest, HttpResponse, Tls
 from ramson.world.omq_engine import OmqEngine
 from ramson.world.peers import Command
@@ -73,13 +74,27 @@ class RealNet:
         *,
         identity: X25519KeyPair | None = None,
         watcher: ConnectionWatcher | None = None,
+        heard: Heard = unheard,
         max_message: int = 16 * 1024 * 1024,
     ) -> DaemonLink:
         """See world.Net.  Needs the extra `ramson[node]`."""
-        from ramson.world.real.daemon import RealDaemonLink  # noqa: PLC0415 - clients are installed without pyzmq
+        try:
+            from ramson.world.real.daemon import dial  # noqa: PLC0415 - clients are installed without pyzmq
+        except ModuleNotFoundError as error:
+            raise LocalError(
+                f"{error.name} is not installed, without which nothing can be heard of a node or daemon at once",
+                remedy="Run: pip install 'ramson[node]'",
+            ) from error
 
-        return RealDaemonLink(
-            address, commands, identity=identity, watcher=watcher, max_message=max_message, entropy=self._entropy
+        return dial(
+            address,
+            commands,
+            identity=identity,
+            source=self._source,
+            watcher=watcher,
+            heard=heard,
+            max_message=max_message,
+            entropy=self._entropy,
         )
 
     async def listen_quic(

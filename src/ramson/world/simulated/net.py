@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ramson.crypto.keys import X25519KeyPair
 from ramson.errors import LocalError
-from ramson.world.daemon import DaemonAddress, DaemonLink
+from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink, Heard, unheard
+from ramson.world.daemon_link import LastingLink
 from ramson.world.faults import describe
 from ramson.world.http import (
     CannotListen,
@@ -33,10 +34,11 @@ from ramson.world.http import (
     Tls,
 )
 from ramson.world.omq_engine import OmqEngine
-from ramson.world.peers import Command
+from ramson.world.peers import Command, PeerAddress
 from ramson.world.pins import pin_of
 from ramson.world.quic import QuicAnswer, QuicListener
 from ramson.world.simulated.censorship import Verdict
+from ramson.world.simulated.daemon import LastingTransport
 from ramson.world.simulated.links import SimulatedTransport
 from ramson.world.simulated.ways import STRAIGHT, Connection, Opening, Trip, Way
 
@@ -273,9 +275,29 @@ class SimulatedNet:
         self._links.append(transport)
         return OmqEngine(transport, commands, self._life.world.entropy)
 
-    async def dial(self, address: DaemonAddress, *_arguments: Any, **_options: Any) -> DaemonLink:
-        """See `Net.dial`; this world has no daemons."""
-        raise LocalError(f"there is no daemon at {address} in a simulated world", remedy="use a FileRegistry")
+    async def dial(
+        self,
+        address: DaemonAddress,
+        commands: Mapping[str, Command],
+        *,
+        identity: X25519KeyPair | None = None,
+        watcher: ConnectionWatcher | None = None,
+        heard: Heard = unheard,
+        max_message: int = 16 * 1024 * 1024,
+    ) -> DaemonLink:
+        """Connect to a node and stay connected; see `Net.dial`.  This world has no other daemons."""
+        self._life.check()
+        if isinstance(address.place, str) or address.key is None:
+            raise LocalError(f"there is no daemon at {address} in a simulated world", remedy="use a FileRegistry")
+        entropy = self._life.world.entropy
+        identity, peer = identity or X25519KeyPair.generate(entropy), PeerAddress(address.place, address.key)
+
+        def make(changed: ConnectionWatcher) -> LastingTransport:
+            transport = LastingTransport(self._life, identity, peer, max_message, watcher=changed, heard=heard)
+            self._links.append(transport)
+            return transport
+
+        return LastingLink(make, peer, commands, watcher=watcher, entropy=entropy)
 
     async def listen_quic(self, endpoint: Endpoint, *_arguments: Any, **_options: Any) -> QuicListener:
         """See `Net.listen_quic`; this world has no QUIC."""
