@@ -4,12 +4,9 @@
 """
 
 import asyncio
-import gc
-import logging
 import os
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +20,7 @@ from ramson.world.simulated import CALM, ROUGH, Simulation
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from features import play
 
-pytestmark = [pytest.mark.sim, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.sim, pytest.mark.timeout(600), pytest.mark.usefixtures("quick")]
 
 NODES = 8
 CHUNKS = 4
@@ -80,28 +77,6 @@ def simulate(seed, directory, *, model):
 
     sim.run(main())
     return sim
-
-
-@pytest.fixture
-def directory(tmp_path):
-    """A place for the databases; in memory if there is one, as thousands of syncs to a disk show nothing new here."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as name:
-        yield Path(name)
-
-
-@pytest.fixture(autouse=True)
-def _quick():
-    """Collect garbage seldom and log nothing: both would take a good part of the time."""
-    threshold = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 50)
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-    gc.set_threshold(*threshold)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

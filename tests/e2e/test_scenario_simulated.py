@@ -1,13 +1,10 @@
 """The scenario in virtual time: one seed gives one log, and every seed delivers every message once."""
 
 import asyncio
-import gc
-import logging
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from ramson.world.simulated import CALM, ROUGH, Simulation
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from scenario import play
 
-pytestmark = [pytest.mark.sim, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sim, pytest.mark.timeout(300), pytest.mark.usefixtures("quick")]
 
 SEEDS = 50
 CHUNKS = 10
@@ -75,28 +72,6 @@ async def restarts_and_partitions(sim, network):
         sim.partition([[network.address(node) for node in entropy.sample(range(NODES), 3)]])
         await asyncio.sleep(entropy.uniform(1, 15))
         sim.heal()
-
-
-@pytest.fixture
-def directory(tmp_path):
-    """A place for the databases; in memory if there is one, as thousands of syncs to a disk show nothing new here."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as name:
-        yield Path(name)
-
-
-@pytest.fixture(autouse=True)
-def _quick():
-    """Collect garbage seldom and log nothing: both would take a good part of the time."""
-    threshold = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 50)
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-    gc.set_threshold(*threshold)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

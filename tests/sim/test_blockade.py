@@ -4,8 +4,6 @@
 """
 
 import functools
-import gc
-import logging
 import os
 import sys
 import tempfile
@@ -20,10 +18,10 @@ from ramson.sim.censors import Deed
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from blockade import ABROAD, BLOCKED, DOWN, LARGE, REGIONS, SMALL, TINY, Blockade, Outcome, everything, region, table
+from simulating import IN_MEMORY
 
-pytestmark = [pytest.mark.sim, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.sim, pytest.mark.timeout(3600), pytest.mark.usefixtures("quick")]
 
-MEMORY = Path("/dev/shm")
 SOAK = bool(os.environ.get("RAMSON_SOAK"))
 SIZE = LARGE if SOAK else SMALL
 SEED = int(os.environ.get("RAMSON_SEED", "1"))
@@ -32,31 +30,10 @@ POLL = 5.0  # seconds between two polls, which whoever writes to somebody cannot
 OTHERS = [name for name in REGIONS if name != BLOCKED]
 
 
-@pytest.fixture
-def directory(tmp_path):
-    """A place for the databases; in memory if there is one: thousands of syncs to a disk show nothing new here."""
-    if not os.access(MEMORY, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
-        yield Path(name)
-
-
-@pytest.fixture(autouse=True)
-def _quick():
-    """Collect garbage seldom and log nothing: both would take a third of the time."""
-    threshold = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 50)
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-    gc.set_threshold(*threshold)
-
-
 @functools.cache
 def without_a_censor(seed: int) -> Outcome:
     """Play a seed in a free country."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as name:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as name:
         return Blockade(seed, Path(name), SIZE, None).run()
 
 

@@ -4,12 +4,9 @@
 """
 
 import asyncio
-import gc
-import logging
 import os
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -22,35 +19,13 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from history import check
 from storm import PLANNED, Storm
 
-pytestmark = [pytest.mark.sim, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.sim, pytest.mark.timeout(600), pytest.mark.usefixtures("quick")]
 
 SEEDS = 200 if os.environ.get("RAMSON_SOAK") else 30
 CHUNKS = 10
 ONE = os.environ.get("RAMSON_SEED")
 LEAST = {"present": 12, "deleted": 1, "expired": 5, "served": 30, "token read": 1, "swarms compared": 3}
 MOST_CONTESTED = 0.3  # of the messages
-
-
-@pytest.fixture
-def directory(tmp_path):
-    """A place for the databases; in memory if there is one: what a disk forgets is simulated."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as name:
-        yield Path(name)
-
-
-@pytest.fixture(autouse=True)
-def _quick():
-    """Collect garbage seldom and log nothing: both would take a third of the time."""
-    threshold = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 50)
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-    gc.set_threshold(*threshold)
 
 
 @pytest.mark.parametrize("chunk", [0] if ONE else range(CHUNKS))
