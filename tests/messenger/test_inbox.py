@@ -238,6 +238,23 @@ def test_what_cannot_be_read_is_passed_over_once_and_stops_nothing(store, bob):
     assert sorted(read) == [b"10|a", b"junk", b"poison"]
 
 
+def test_what_cannot_be_taken_in_is_passed_over_once_and_stops_nothing(store, bob, caplog):
+    node = Node(1)
+    for data in (b"10|a", b"%d|secret" % 2**63, b"20|b"):  # the database holds no such time
+        node.keep(data)
+
+    async def main():
+        async with running(store, Swarm(node), partial(plain, bob)) as inbox:
+            found = await collect(inbox, 20)
+            node.keep(b"30|c")
+            return found + await collect(inbox, 20)
+
+    with caplog.at_level(logging.DEBUG):
+        assert virtually(main()) == ["a", "b", "c"]
+    assert caplog.text.count("could not be taken in:") == 1
+    assert "secret" not in caplog.text
+
+
 def test_a_message_that_cannot_be_read_is_not_logged(store, bob, caplog):
     node = Node(1)
     node.keep(b"secret|text")

@@ -159,6 +159,19 @@ def test_requests_are_bounded(store):
     assert state(store, EVE) == []
 
 
+def test_a_reaction_brings_the_profile_of_a_contact_and_makes_none(store, alice, bob):
+    def reaction(sender, updated_s):
+        profile = Profile("Bob", updated_s=updated_s)
+        return letter(sender, ReactionChange(NOW, alice.id, "x", False, NOW + updated_s, profile=profile))
+
+    befriend(store, bob)
+    take(store, letter(alice, TextMessage("mine", NOW), to=bob))
+    told = take(store, reaction(bob, 5), reaction(EVE, 6))
+    assert [type(event) for event in told] == [events.ContactChanged, events.ReactionChanged]
+    assert store.configs.contact(bob.id).name == "Bob"
+    assert store.configs.contact(EVE.id) is None
+
+
 def test_a_call_is_missed_once(store, bob):
     befriend(store, bob)
     take(store, letter(bob, Call(CallStep.PRE_OFFER, "c", NOW)), letter(bob, Call(CallStep.OFFER, "c", NOW + 1)))

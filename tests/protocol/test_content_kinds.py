@@ -53,6 +53,7 @@ PICTURE = Attachment(
 )
 VOICE = Attachment(url="http://files.example/3", key=b"v" * 64, size=99, content_type="audio/aac", voice=True)
 LINK = "https://example.org/a?b=c"
+LONG = "https://example.org/".ljust(4_097, "a")
 
 MESSAGES = [
     TextMessage("see " + LINK, SENT, previews=(LinkPreview(LINK, "Example", PICTURE),)),
@@ -62,7 +63,7 @@ MESSAGES = [
     TimerUpdate(HOUR_AFTER_READ, SENT, profile=PROFILE),
     TimerUpdate(Expiration(), SENT),
     ReactionChange(SENT - 1, ME, "👩‍👩‍👧", False, SENT),
-    ReactionChange(SENT - 1, BOB, "x", True, SENT),
+    ReactionChange(SENT - 1, BOB, "x", True, SENT, profile=PROFILE),
     Typing(True, SENT),
     Typing(False, SENT),
     ReadReceipt((1, 2, SENT), SENT),
@@ -138,11 +139,20 @@ def test_receipts_are_bounded():
         {"url": "http://example.org", "title": "not https"},
         {"url": "https://elsewhere.org", "title": "not in the text"},
         {"url": "https://example.org"},
+        {"url": "https://bank.example@example.org/x", "title": "another host than it seems"},
+        {"url": LONG, "title": "too long"},
     ],
 )
 def test_previews_that_may_not_be_shown_are_passed_over(preview):
-    message = decode(data_message(body="http://example.org https://example.org", preview=[preview]))
+    body = f"http://example.org https://example.org https://bank.example@example.org/x {LONG}"
+    message = decode(data_message(body=body, preview=[preview]))
     assert message.previews == ()
+
+
+@pytest.mark.parametrize("url", ["https://example.org/@user?a=b@c", LONG[:-1]])
+def test_other_links_may_have_a_preview(url):
+    shown = decode(data_message(body=f"see {url}", preview=[{"url": url, "title": "x"}])).previews
+    assert shown == (LinkPreview(url, "x"),)
 
 
 def test_two_previews_are_none():
@@ -154,6 +164,16 @@ def test_two_previews_are_none():
 def test_a_timer_update_has_no_body_and_no_attachments():
     message = data_message(body="x", attachments=[{"deprecated_id": 1}], flags=2)
     assert decode(message) == TimerUpdate(Expiration(), SENT)
+
+
+@pytest.mark.parametrize("updated_s", [2**63, 2**64 - 1])
+def test_a_profile_of_a_time_that_no_config_holds_is_undated(updated_s):
+    written = protobuf.write(
+        data_message(body="x", profile={"displayName": "B", "lastProfileUpdateSeconds": updated_s})
+    )
+    assert decode(written).profile == Profile("B")
+    response = {"isApproved": True, "profile": {"displayName": "B", "lastProfileUpdateSeconds": updated_s}}
+    assert decode(Content(messageRequestResponse=response)).profile == Profile("B")
 
 
 def test_calls_are_told_from_one_another():

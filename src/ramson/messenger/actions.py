@@ -166,7 +166,9 @@ class Actions:
                 raise TooManyReactions("more reactions than a minute takes", remedy="Wait a minute.")
 
             def react(sent_ms: int) -> Sendable:
-                change = ReactionChange(message.sent_ms, message.sender, emoji, removed, sent_ms)
+                change = ReactionChange(
+                    message.sent_ms, message.sender, emoji, removed, sent_ms, profile=self.own_profile()
+                )
                 self._conversations.react(peer, self._own, change)
                 return change
 

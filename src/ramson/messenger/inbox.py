@@ -1,12 +1,13 @@
 """Fetches what arrived in our own swarm, checks it, and hands each message to its consumer once.
 
-Theory of operation.  Every few seconds (see `pace`) two random nodes of the swarm are asked at the same time for what
+Theory of operation.  Every few seconds, or when a node says that there is something (see `pace`), two random nodes of the swarm are asked at the same time for what
 is new since the position each of them was last read to.  Nodes are not trusted:
 
 * what they return is named by the hash *we* compute, so a node cannot spoil a message by showing something
   else under its hash first;
 * a position moves only in the transaction that stores the messages, and what cannot be read is remembered
   there as well, so that it is never fetched again and never stops what comes after it;
+* a message that we stumble over, be it made for that, is passed over and stops none of the others;
 * we poll again at once only if something new came, however often a node says that there is more.
 
 A message is known by its hash, and then by (author, sent time): the copies on several nodes, the same message
@@ -39,6 +40,7 @@ from typing import Final, Protocol
 from ramson.crypto.account import AccountId, AccountKeys
 from ramson.crypto.hashing import message_hash
 from ramson.errors import RemoteError
+from ramson.messenger.announced import Announced
 from ramson.messenger.events import CatchUp, Event
 from ramson.messenger.intake import CONFIG_NAMESPACES, Intake, StoredConfig
 from ramson.messenger.letters import Letter
@@ -46,6 +48,7 @@ from ramson.messenger.message import Message
 from ramson.messenger.pace import Pace
 from ramson.messenger.pulse import Pulse
 from ramson.messenger.store import Position, Store
+from ramson.messenger.vault import AccountFileError
 from ramson.network import Polled, Retrieved
 from ramson.protocol.config import ConfigKind
 from ramson.protocol.namespaces import Namespace
@@ -104,6 +107,7 @@ class Inbox:
     ) -> None:
         self._store = store
         self._pace = pace
+        self._announced = Announced(store.unseen)
         self._intake = Intake(store)
         self._source = source
         self._read = read
@@ -121,13 +125,22 @@ class Inbox:
         self._store.forget_seen(self._now())
         self._resume()
         while True:
-            more = False
+            more = failed = False
+            announced = self._announced.names
             try:
                 more = await self.poll()
             except RemoteError as error:
+                failed = True
                 _log.info("polling failed: %s", type(error).__name__)
+            else:
+                self._announced.looked_for(announced, asyncio.get_running_loop().time())
             if not more:
-                await self._pace.wait()
+                await self._pace.wait(self._announced.due, failed=failed)
+
+    def told(self, name: str) -> None:
+        """Hear from a node that there is a message of this hash: a reason to ask, not more."""
+        self._announced.add(name, asyncio.get_running_loop().time())
+        self._pace.stir()
 
     async def poll(self) -> bool:
         """Ask two nodes and take in what they have; return whether it is worth asking again at once.
@@ -260,10 +273,34 @@ class Inbox:
                 configs.setdefault(namespace, []).append(StoredConfig(name, item.data, item.timestamp))
             elif letter := self._open(item, name):
                 letters.append(letter)
-        told = self._intake.receive(letters, configs, found, positions, self._now())
+        try:
+            told = self._intake.receive(letters, configs, found, positions, self._now())
+        except AccountFileError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a letter that we stumble over must not stop all others
+            _log.error("messages could not be taken in together: %s", type(error).__name__)
+            told = self._take_singly(letters, configs, found, positions)
         if told:
             self._arrived.fire()
             self._listeners.on_events(told)
+
+    def _take_singly(
+        self,
+        letters: Sequence[Letter],
+        configs: Mapping[int, Sequence[StoredConfig]],
+        seen: Collection[str],
+        positions: Sequence[Position],
+    ) -> list[Event]:
+        """Take in what did not go together, but for the letters that are at fault."""
+        told = self._intake.receive([], configs, (), [], self._now())
+        for letter in sorted(letters, key=lambda each: (each.sent_ms, each.hash)):
+            try:
+                told += self._intake.receive([letter], {}, [letter.hash], [], self._now())
+            except AccountFileError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                _log.error("a message could not be taken in: %s", type(error).__name__)
+        return told + self._intake.receive([], {}, seen, positions, self._now())
 
     def _open(self, item: RetrievedMessage, name: str) -> Letter | None:
         try:

@@ -319,14 +319,22 @@ class Intake:
         """Note a reaction; one in a conversation that is not approved, or not yet known here to be, is not shown."""
         if change.author not in {self._own, letter.conversation}:
             return []
-        news = self._conversations.react(letter.conversation, letter.sender, change)
-        if not news or not trusted:
-            return []
-        return [
-            events.ReactionChanged(
-                letter.conversation, change.author, change.target_ms, letter.sender, change.emoji, change.removed
+        told = self._profile_came(letter, change.profile)
+        if self._conversations.react(letter.conversation, letter.sender, change) and trusted:
+            told.append(
+                events.ReactionChanged(
+                    letter.conversation, change.author, change.target_ms, letter.sender, change.emoji, change.removed
+                )
             )
-        ]
+        return told
+
+    def _profile_came(self, letter: Letter, profile: Profile | None) -> list[Event]:
+        """Note what a contact says about itself, if that is news."""
+        known = self._configs.contact(letter.sender) if letter.sender != self._own else None
+        if known is None or (contact := with_profile(known, profile)) == known:
+            return []
+        self._configs.contacts.set(contact)
+        return [events.ContactChanged(contact.id, contact)]
 
     def _receipt(self, letter: Letter, message: ReadReceipt, now_ms: int) -> list[Event]:
         if not self._store.setting(READ_RECEIPTS):

@@ -28,7 +28,7 @@ from ramson.protocol.content import (
     Typing,
     Unsend,
 )
-from ramson.protocol.content.reading import MAX_PREVIEW_URL
+from ramson.protocol.content.reading import may_preview
 from ramson.protocol.content.rules import TYPING_LIFETIME_MS
 from ramson.protocol.namespaces import DAY_MS, Namespace
 
@@ -116,8 +116,7 @@ def check_previews(text: str, previews: Sequence[LinkPreview]) -> None:
     if len(previews) > 1:
         raise BadText("a message has at most one link preview")
     for preview in previews:
-        fine = preview.url.startswith("https://") and len(preview.url) <= MAX_PREVIEW_URL and preview.url in text
-        if not fine or not (preview.title or preview.image):
+        if not may_preview(preview.url, text) or not (preview.title or preview.image):
             raise BadText("a link preview has a title, and an https link that is in the text")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -38,6 +39,7 @@ MAX_ATTACHMENTS: Final = 32
 MAX_RECEIPTS: Final = 1_000  # spec gap: a bound for the times in one receipt
 MAX_EMOJI: Final = 64  # spec gap: bytes of a reaction; the longest emoji sequences in use have about 35
 MAX_PREVIEW_URL: Final = 4_096
+_LATEST_S: Final = 2**63 - 1
 _AUTH_SIZE, _SEED_SIZE, _SIGNATURE_SIZE = 100, 32, 64
 
 
@@ -71,7 +73,7 @@ def _data_message(message: Content, origin: bytes, sent_ms: int, sender: Account
     if data.flags == DataMessage.EXPIRATION_TIMER_UPDATE:
         return TimerUpdate(_expiration(message), sent_ms, sync_target, profile)
     if data.HasField("reaction"):
-        return _reaction(data.reaction, sent_ms, sync_target)
+        return _reaction(data.reaction, sent_ms, sync_target, profile)
     if data.HasField("groupUpdateMessage"):
         return _group_update(message, origin, sent_ms, profile)
     if not data.body and not data.attachments and not data.HasField("communityInvitation"):
@@ -113,7 +115,9 @@ def _expiration(message: Content) -> Expiration:
 
 
 def _profile(profile: LokiProfile, key: bytes) -> Profile:
-    return Profile(profile.displayName, profile.profilePicture, key, profile.lastProfileUpdateSeconds)
+    updated_s = profile.lastProfileUpdateSeconds
+    # A time that no config holds is none: the message must not go with it, nor its reader stumble over it.
+    return Profile(profile.displayName, profile.profilePicture, key, updated_s if updated_s <= _LATEST_S else 0)
 
 
 def _attachment(pointer: AttachmentPointer) -> Attachment:
@@ -137,16 +141,21 @@ def _previews(data: DataMessage) -> tuple[LinkPreview, ...]:
     if len(data.preview) != 1:
         return ()
     preview = data.preview[0]
-    shown = preview.title or preview.HasField("image")
-    if not shown or not preview.url.startswith("https://") or len(preview.url) > MAX_PREVIEW_URL:
-        return ()
-    if preview.url not in data.body:
+    if not (preview.title or preview.HasField("image")) or not may_preview(preview.url, data.body):
         return ()
     image = _attachment(preview.image) if preview.HasField("image") else None
     return (LinkPreview(preview.url, preview.title, image),)
 
 
-def _reaction(reaction: DataMessage.Reaction, sent_ms: int, sync_target: AccountId | None) -> ReactionChange:
+def may_preview(url: str, body: str) -> bool:
+    """Tell whether a preview of this URL may stand below a text: an https link in it, no user named before the host."""
+    host = re.split("[/?#]", url.removeprefix("https://"), maxsplit=1)[0]
+    return url.startswith("https://") and len(url) <= MAX_PREVIEW_URL and "@" not in host and url in body
+
+
+def _reaction(
+    reaction: DataMessage.Reaction, sent_ms: int, sync_target: AccountId | None, profile: Profile | None
+) -> ReactionChange:
     if not 0 < len(reaction.emoji.encode()) <= MAX_EMOJI:
         raise ParseError("content: a reaction without an emoji, or with more than one")
     return ReactionChange(
@@ -156,6 +165,7 @@ def _reaction(reaction: DataMessage.Reaction, sent_ms: int, sync_target: Account
         removed=reaction.action == DataMessage.Reaction.REMOVE,
         sent_ms=sent_ms,
         sync_target=sync_target,
+        profile=profile,
     )
 
 

@@ -133,6 +133,7 @@ class ReactionChange:
     removed: bool
     sent_ms: int
     sync_target: AccountId | None = None
+    profile: Profile | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,8 @@ def _reaction(message: ReactionChange) -> Content:
     reaction.action = DataMessage.Reaction.REMOVE if message.removed else DataMessage.Reaction.REACT
     if message.sync_target is not None:
         data.syncTarget = message.sync_target.hex
+    if message.profile is not None:
+        _write_profile(data, message.profile)
     return content
 
 
