@@ -168,6 +168,20 @@ def test_mentions_only_is_all_for_a_person_and_a_timer_needs_a_mode():
     assert (found.notify, found.expiry, found.timer_s) == (Notify.ALL, ExpiryMode.NONE, 0)
 
 
+@pytest.mark.parametrize("stored", [b"n" * 101, b"\xff" * 90, "é".encode() * 60])
+def test_a_name_of_another_program_that_is_too_long_is_cut_and_can_be_written_again(stored):
+    here = config(ConfigKind.CONTACTS)
+    here.edit((b"c", id_(5).raw), {b"n": stored, b"N": stored})
+    contacts = Contacts(here)
+    contact = contacts.get(id_(5))
+    assert 98 <= len(contact.name.encode()) <= 100
+    contacts.set(replace(contact, approved=True))
+    assert contacts.get(id_(5)) == replace(contact, approved=True)
+    profile = config(ConfigKind.USER_PROFILE)
+    profile.edit((), {b"n": stored})
+    assert UserProfile(profile).name == contact.name
+
+
 def test_only_accounts_are_contacts():
     view = Contacts(config(ConfigKind.CONTACTS))
     with pytest.raises(LocalError):

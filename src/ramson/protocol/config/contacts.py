@@ -149,8 +149,8 @@ def _read(raw: bytes, entry: Data) -> Contact:
     expiry, timer = fields.expiry(entry)
     return Contact(
         id=AccountId.from_bytes(raw),
-        name=fields.text(entry, b"n"),
-        nickname=fields.text(entry, b"N"),
+        name=fields.name(entry, b"n"),
+        nickname=fields.name(entry, b"N"),
         picture=fields.picture(entry),
         profile_updated_s=fields.number(entry, b"t"),
         approved=fields.flag(entry, b"a"),
@@ -171,7 +171,7 @@ def _read_blinded(base_url: str, server_key: bytes, raw: bytes, entry: Data) -> 
         id=AccountId.from_bytes(raw),
         base_url=base_url,
         server_key=server_key,
-        name=fields.text(entry, b"n"),
+        name=fields.name(entry, b"n"),
         picture=fields.picture(entry),
         profile_updated_s=fields.number(entry, b"t"),
         priority=fields.number(entry, b"+"),

@@ -59,6 +59,11 @@ def text(entry: Data, key: bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else ""
 
 
+def name(entry: Data, key: bytes) -> str:
+    """Return a name, empty if there is none; one that is too long is cut, so that it can be written again."""
+    return truncated(text(entry, key))
+
+
 def number(entry: Data, key: bytes) -> int:
     """Return an integer, 0 if there is none."""
     value = entry.get(key)

@@ -218,7 +218,7 @@ def _group(raw: bytes, entry: Data) -> Group:
     removed = fields.number(entry, b"r")
     return Group(
         id=AccountId.from_bytes(raw),
-        name=fields.text(entry, b"n"),
+        name=fields.name(entry, b"n"),
         admin_seed=_own_seed(raw, fields.octets(entry, b"K", KEY_SIZE)),
         auth_data=fields.octets(entry, b"s", AUTH_SIZE),
         removed=Removed(removed) if removed in set(Removed) else Removed.NOT,
@@ -242,7 +242,7 @@ def _legacy_group(raw: bytes, entry: Data) -> LegacyGroup:
     admins = _accounts(entry, b"a")
     return LegacyGroup(
         id=AccountId.from_bytes(raw),
-        name=fields.text(entry, b"n"),
+        name=fields.name(entry, b"n"),
         public=public if secret else b"",
         secret=secret if public else b"",
         timer_s=max(0, fields.number(entry, b"E")),

@@ -39,7 +39,7 @@ class UserProfile:
     @property
     def name(self) -> str:
         """The display name, empty if there is none."""
-        return fields.text(self.config.data, b"n")
+        return fields.name(self.config.data, b"n")
 
     def set_name(self, name: str) -> None:
         """Set the name; an empty one removes it.  Raises LocalError above 100 bytes of UTF-8."""
