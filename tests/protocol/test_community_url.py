@@ -10,12 +10,15 @@ from ramson.protocol.community_url import CommunityUrl
 
 KEY = bytes(range(32))
 HEX = KEY.hex()
+BASE32Z = "yyyoryarywdyqnyjbefoadeqbhebnrounoktcfaadrpbs8y7daxo"
 
 
 def test_spellings_of_one_place_are_equal():
     place = CommunityUrl("https://example.org", "Room", KEY)
     assert community_url.parse_full(f"https://example.org/Room?public_key={HEX}") == place
     assert community_url.parse_full(f"HTTPS://Example.ORG:443/r/Room?public_key={HEX.upper()}") == place
+    for key in (BASE32Z, BASE32Z.upper()):
+        assert community_url.parse_full(f"https://example.org/Room?public_key={key}") == place
 
 
 def test_the_key_may_be_missing_only_where_that_is_said():

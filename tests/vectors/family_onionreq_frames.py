@@ -35,7 +35,7 @@ def server_request(destination: Json, body: str | None) -> server_v4.ServerReque
 
 @operation("onionreq", "build")
 def build(given: Json, expected: Json) -> Json:
-    destination, enc_type = given["destination"], EncType(given["enc_type"])
+    destination, enc_type = given["destination"], EncType.parse(given["enc_type"])
     path = [onion.NodeHop(H(hop["ed25519_pk"]), H(hop["x25519_pk"])) for hop in given["hops"]]
     key = H(destination["x25519_pk"])
     target: onion.NodeHop | onion.ServerDestination
@@ -100,7 +100,7 @@ def server_payload(given: Json, _expected: Json) -> Json:
 
 def _reply_cipher(given: Json) -> LayerCipher:
     ephemeral = X25519KeyPair.from_secret(H(given["ephemeral_x25519_sk"]))
-    return client_cipher(EncType(given["enc_type"]), ephemeral, H(given["destination_x25519_pk"]))
+    return client_cipher(EncType.parse(given["enc_type"]), ephemeral, H(given["destination_x25519_pk"]))
 
 
 @operation("onionreq", "response_v3")

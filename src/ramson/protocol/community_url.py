@@ -117,7 +117,7 @@ def _parse_key(text: str) -> bytes:
 
 def _from_base32z(text: str) -> bytes:
     bits = 0
-    for letter in text:
+    for letter in text.lower():
         bits = bits << 5 | _BASE32Z[letter]
     # 52 letters are four bits more than 32 bytes.
     return (bits >> 4).to_bytes(KEY_SIZE, "big")
