@@ -37,16 +37,14 @@ class Screen:
         return seen
 
     def leave(self, process, seconds=120.0):
-        """Press Ctrl-D, again if need be (the line may just be drawn anew), until the program ends; its exit code."""
+        """Press Ctrl-D, and read until the program ends; return its exit code."""
+        self.type("\x04")
         end = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < end:
-            self.type("\x04")
-            again = time.monotonic() + 3
-            while process.poll() is None and time.monotonic() < again:
-                if select.select([self._terminal], [], [], 0.1)[0]:
-                    piece = os.read(self._terminal, 65536)
-                    if b"\x1b[6n" in piece:
-                        self.type("\x1b[1;1R")
+            if select.select([self._terminal], [], [], 0.1)[0]:
+                piece = os.read(self._terminal, 65536)
+                if b"\x1b[6n" in piece:
+                    self.type("\x1b[1;1R")
         return process.poll()
 
     def close(self):

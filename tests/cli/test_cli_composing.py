@@ -88,6 +88,16 @@ def test_the_end_of_the_input_and_ctrl_c_end_it(screen, keys):
     at.until("TOLD True")
 
 
+def test_what_is_typed_while_something_is_printed_is_not_lost(run):
+    at = run(CHILD.replace("STRANGER", "'many words ' * 20_000"))  # more than a terminal takes before somebody reads
+    at.until("nothing yet")
+    at.type("x")
+    at.until("Bob: ")
+    at.type("\x7fhello, you\x17me\r\x04")  # Backspace, Ctrl-W and Ctrl-D are no affair of the terminal
+    at.until("GOT 'hello, me'")
+    at.until("TOLD True")
+
+
 def test_what_a_peer_put_into_an_error_or_a_files_name_can_do_nothing_either(run):
     script = """
 from ramson.cli.report import report

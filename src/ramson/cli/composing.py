@@ -26,7 +26,12 @@ class Composer:
         """`status` is asked for what stands below the line; `changed` is told whether something stands in it."""
         from prompt_toolkit import PromptSession  # noqa: PLC0415 - costs a quarter of a second, which others need not pay
 
-        self._session: PromptSession[str] = PromptSession(PROMPT, bottom_toolbar=status, erase_when_done=False)
+        from ramson.cli.keyboard import Keyboard  # noqa: PLC0415 - as above
+
+        keyboard = Keyboard(sys.stdin)
+        self._session: PromptSession[str] = PromptSession(
+            PROMPT, bottom_toolbar=status, erase_when_done=False, input=keyboard
+        )
         self._session.default_buffer.on_text_changed += lambda buffer: changed(bool(buffer.text))
 
     async def lines(self) -> AsyncGenerator[str, None]:
