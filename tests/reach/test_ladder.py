@@ -181,6 +181,25 @@ def test_the_straight_way_is_taken_and_nothing_else_touched_while_it_answers(way
     assert all(way.closed == way.opened for way in ways.all())
 
 
+def test_it_says_whether_the_way_in_use_is_the_straight_one_the_moment_it_changes(ways):
+    async def scene(ladder: Ladder) -> list[bool]:
+        said = []
+        ladder.watch(lambda: said.append(ladder.straight), lambda: said.append(ladder.straight))
+        assert not ladder.straight  # nothing is known yet
+        await passes(ladder, ways)
+        assert ladder.straight
+        assert said[-1]
+        ways.direct.fails = reset
+        for _ in range(5):
+            await ladder.test(ways.nodes.records[0])
+        await asyncio.sleep(10)
+        assert ladder.status.using.label == "split"
+        assert not ladder.straight
+        return said
+
+    assert not play(ways, scene)[-1]
+
+
 def test_a_slow_straight_way_is_waited_for_before_somebody_elses_bridge_is_troubled(ways):
     ways.direct.delay = 2.5
     ways.split.fails = reset

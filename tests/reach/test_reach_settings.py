@@ -68,6 +68,24 @@ def test_nothing_said_is_free_choice():
     assert parse(b"") == ReachSettings()
 
 
+@pytest.mark.parametrize(
+    ("text", "straight"),
+    [
+        ("", True),
+        ('country = "IR"', True),
+        ('route = "direct"', True),
+        (f'route = "direct"\nbridges = ["{LINK}"]', True),
+        ('route = "split"', False),
+        ('proxies = ["tor://127.0.0.1:9050"]', False),
+        (f'bridges = ["{LINK}"]', False),
+        (f'[[transports]]\nline = "{LINE}"\nbridge = "{INNER}"', False),
+        (WHOLE, False),
+    ],
+)
+def test_only_who_names_no_other_way_is_taken_to_go_straight(text, straight):
+    assert parse(text.encode()).straight is straight
+
+
 def test_nothing_of_it_is_shown():
     settings = parse(WHOLE.encode())
     shown = repr(settings) + repr(settings.proxies) + repr(settings.transports) + repr(settings.bridges)

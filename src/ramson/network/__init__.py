@@ -23,6 +23,7 @@ from ramson.network.paths import Path
 from ramson.network.profile import MAINNET, TESTNET, NetworkProfile, SeedUrl
 from ramson.network.receipts import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
 from ramson.network.status import Hop, Light, PathStatus, Place
+from ramson.network.subscriptions import Subscriptions
 from ramson.network.trace import Event, Trace
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Retrieved",
     "SeedUrl",
     "StoreReceipt",
+    "Subscriptions",
     "SwarmUnavailable",
     "TooManyRequests",
     "Trace",

@@ -64,6 +64,14 @@ class Entry(Protocol):
         """What a person should know about the way out now."""
         ...
 
+    @property
+    def straight(self) -> bool:
+        """Whether requests go straight to guards now, by no proxy, bridge or trick; false while there is no way out.
+
+        Only then may anything else that shows this device's address be done.
+        """
+        ...
+
     def watch(self, changed: Callable[[], None], told: Callable[[], None]) -> None:
         """Have `changed` called when the way out has become another, so that paths are looked at anew.
 
@@ -102,6 +110,11 @@ class DirectEntry:
     def notice(self) -> Notice:
         """See Entry: nothing is to be said of the straight way."""
         return Notice(way="the straight way")
+
+    @property
+    def straight(self) -> bool:
+        """See Entry: always."""
+        return True
 
     def watch(self, changed: Callable[[], None], told: Callable[[], None]) -> None:
         """See Entry: the straight way stays what it is."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ramson.network import guard_test
 from ramson.network.entry import Notice
 from ramson.protocol.nodes import NodeRecord
-from ramson.reach.route import Route
+from ramson.reach.route import Route, Rung
 from ramson.world import Endpoint, HttpRequest, HttpResponse, Tls
 
 
@@ -43,6 +43,11 @@ class FixedRoute:
     def notice(self) -> Notice:
         """See Entry: whoever pinned a route knows which one is in use, and whether it works the paths tell."""
         return Notice(way=self._label)
+
+    @property
+    def straight(self) -> bool:
+        """See Entry."""
+        return self._route.rung is Rung.DIRECT
 
     def watch(self, changed: Callable[[], None], told: Callable[[], None]) -> None:
         """See Entry: this way out stays what it is."""

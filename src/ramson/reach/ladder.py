@@ -203,6 +203,11 @@ class Ladder:
         return Notice(words.trouble(status.symptom, status.trying, candidates), lost=True)
 
     @property
+    def straight(self) -> bool:
+        """See Entry."""
+        return self._using is not None and self._using.candidate.rung is Rung.DIRECT
+
+    @property
     def status(self) -> WayStatus:
         """What is known of the way out now."""
         return self._status

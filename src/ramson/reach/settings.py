@@ -89,6 +89,13 @@ class ReachSettings:
                 remedy="Give one, or let the route be auto.",
             )
 
+    @property
+    def straight(self) -> bool:
+        """Whether nothing here says that this device goes, or may go, by another way than the straight one."""
+        if self.pinned is not None:
+            return self.pinned is Rung.DIRECT
+        return not (self.proxies or self.bridges or self.transports)
+
     def for_network(self, name: str) -> ReachSettings:
         """Return these settings without the bridges that lead to other networks.  Raises ReachSettingsError."""
         return replace(

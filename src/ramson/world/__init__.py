@@ -6,7 +6,7 @@ generator by itself.  Two furnishings exist: `ramson.world.real` (sockets) and `
 `asyncio.timeout`: in the simulated world the event loop's own time is virtual.
 """
 
-from ramson.world.daemon import BadDaemonAddress, ConnectionWatcher, DaemonAddress, DaemonLink
+from ramson.world.daemon import BadDaemonAddress, ConnectionWatcher, DaemonAddress, DaemonLink, MissingExtra
 from ramson.world.http import (
     AddressRefused,
     CannotListen,
@@ -51,6 +51,7 @@ __all__ = [
     "HttpRequest",
     "HttpResponse",
     "Listener",
+    "MissingExtra",
     "Net",
     "NetError",
     "Origin",

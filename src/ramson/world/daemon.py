@@ -25,6 +25,10 @@ class BadDaemonAddress(LocalError):
         super().__init__(message, remedy=_REMEDY)
 
 
+class MissingExtra(LocalError):
+    """This installation lacks a library that only some need; the remedy says how to install it."""
+
+
 @dataclass(frozen=True, slots=True)
 class DaemonAddress:
     """Where a daemon listens: a TCP endpoint or the path of a socket, and its X25519 key if it wants CURVE."""

@@ -6,8 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from ramson.crypto.keys import Ed25519KeyPair, X25519KeyPair
-from ramson.errors import LocalError
-from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink, Heard, unheard
+from ramson.world.daemon import ConnectionWatcher, DaemonAddress, DaemonLink, Heard, MissingExtra, unheard
 from ramson.world.http import Certificate, Endpoint, HttpHandler, HttpLimits, HttpRequest, HttpResponse, Tls
 from ramson.world.omq_engine import OmqEngine
 from ramson.world.peers import Command
@@ -81,7 +80,7 @@ class RealNet:
         try:
             from ramson.world.real.daemon import dial  # noqa: PLC0415 - clients are installed without pyzmq
         except ModuleNotFoundError as error:
-            raise LocalError(
+            raise MissingExtra(
                 f"{error.name} is not installed, without which nothing can be heard of a node or daemon at once",
                 remedy="Run: pip install 'ramson[node]'",
             ) from error
