@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from vector_ops import Json, operation
@@ -60,10 +61,16 @@ def chain(given: Json, _expected: Json) -> Json:
 
 @operation("config_message", "merge")
 def merge_messages(given: Json, _expected: Json) -> Json:
-    received = [messages.read(H(serialized)) for serialized in given["messages"]]
-    outcome = merge(received, given["lag"])
+    received: dict[int, ConfigMessage] = {}
+    for at, serialized in enumerate(given["messages"]):
+        with contextlib.suppress(ParseError):  # what is no message is passed over, if there are others
+            received[at] = messages.read(H(serialized))
+    if not received:
+        raise ParseError("no message among those to be merged")
+    outcome = merge(list(received.values()), given["lag"])
     if isinstance(outcome, Adopted):
-        return {**_written(received[outcome.position]), "unmerged_index": outcome.position}
+        at, adopted = list(received.items())[outcome.position]
+        return {**_written(adopted), "unmerged_index": at}
     merged = messages.write(outcome.seqno, outcome.data, NOTHING, outcome.lagged, unknown=outcome.unknown)
     return {**_written(merged), "unmerged_index": None}
 
