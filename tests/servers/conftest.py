@@ -216,6 +216,6 @@ async def empty(dsn: str) -> None:
 
     def work() -> None:
         with psycopg.connect(dsn) as db:
-            db.execute("DROP TABLE IF EXISTS ramson_files")
+            db.execute("DROP TABLE IF EXISTS ramson_files, ramson_uploads, ramson_pieces")
 
     await asyncio.to_thread(work)

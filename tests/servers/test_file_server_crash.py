@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from ramson.protocol.file_server import content_id, parse_info
+from ramson.protocol.resumable_uploads import MIN_PIECE
 from ramson.world import Endpoint, HttpLimits, HttpRequest, NetError, real
 
 KILLS = 4
@@ -33,7 +34,43 @@ async def test_nothing_acknowledged_is_lost(tmp_path):
     await spare.close()
     endpoint = Endpoint("127.0.0.1", port)
     acknowledged: dict[str, bytes] = {}
+    begun: dict[str, tuple[bytes, int]] = {}  # uploads in pieces: the content, and how much of it was acknowledged
     heard = asyncio.Event()
+
+    async def ask(method, target, headers, body=b""):
+        return await world.net.request(endpoint, HttpRequest(method, target, headers, body), tls=None, timeout=10)
+
+    async def go_on(place):
+        content, least = begun[place]
+        looked = await ask("HEAD", place, {})
+        assert looked.status == 204
+        offset = int(looked.headers["upload-offset"])
+        assert offset >= least
+        while place in begun:
+            piece = content[offset : offset + MIN_PIECE]
+            last = offset + len(piece) == len(content)
+            headers = {"upload-offset": str(offset), "upload-complete": "?1" if last else "?0"}
+            reply = await ask("PATCH", place, headers, piece)
+            if last:
+                assert parse_info(reply.body).id == content_id(content)
+                acknowledged[content_id(content)] = content
+                del begun[place]
+            else:
+                assert reply.status == 204
+                offset += len(piece)
+                begun[place] = (content, offset)
+            heard.set()
+
+    async def upload_in_pieces(stop):
+        while not stop.is_set():
+            content = entropy.randbytes(entropy.randrange(2 * MIN_PIECE, 12 * MIN_PIECE))
+            headers = {"upload-complete": "?0", "upload-length": str(len(content))}
+            try:
+                reply = await ask("POST", "/file", headers, content[:MIN_PIECE])
+                begun[reply.headers["location"]] = (content, MIN_PIECE)
+                await go_on(reply.headers["location"])
+            except NetError:
+                return
 
     async def upload(stop):
         while not stop.is_set():
@@ -47,15 +84,20 @@ async def test_nothing_acknowledged_is_lost(tmp_path):
                 acknowledged[parse_info(reply.body).id] = content
                 heard.set()
 
+    resumed = 0
     for _ in range(KILLS):
         process = await start(tmp_path / "server", port)
         for file_id, content in acknowledged.items():
             reply = await world.net.request(endpoint, HttpRequest("GET", f"/file/{file_id}"), tls=None, timeout=10)
             assert (reply.status, reply.body) == (200, content)
+        resumed += len(begun)
+        for place in list(begun):
+            await go_on(place)
         stop, before = asyncio.Event(), len(acknowledged)
         async with asyncio.TaskGroup() as uploads:
             for _ in range(4):
                 uploads.create_task(upload(stop))
+                uploads.create_task(upload_in_pieces(stop))
             while len(acknowledged) < before + 8:
                 heard.clear()
                 await heard.wait()
@@ -65,6 +107,10 @@ async def test_nothing_acknowledged_is_lost(tmp_path):
         await process.wait()
 
     process = await start(tmp_path / "server", port)
+    resumed += len(begun)
+    assert resumed
+    for place in list(begun):
+        await go_on(place)
     assert len(acknowledged) >= 8 * KILLS
     for file_id, content in acknowledged.items():
         assert file_id == content_id(content)

@@ -160,6 +160,17 @@ async def test_parts_of_files(start, wanted, code, body, content_range):
         ("POST", "/files", b'{"file": "!!"}', {}, 400),
         ("POST", "/files", b'{"file": ""}', {}, 400),
         ("POST", "/files", b"[" * 1000, {}, 400),
+        ("POST", "/file", b"x", {"Upload-Complete": "?0"}, 400),
+        ("POST", "/file", b"x", {"Upload-Complete": "perhaps", "Upload-Length": "1"}, 400),
+        ("POST", "/file", b"x", {"Upload-Complete": "?0", "Upload-Length": "1001"}, 413),
+        ("POST", "/file", b"", {"Upload-Complete": "?0", "Upload-Length": "900"}, 400),
+        ("POST", "/file", b"x" * 500, {"Upload-Complete": "?0", "Upload-Length": "900"}, 400),
+        ("POST", "/file", b"x", {"Upload-Complete": "?0", "Upload-Length": "1", "X-FS-TTL": "0"}, 400),
+        ("HEAD", "/uploads/1", None, {}, 404),
+        ("HEAD", f"/uploads/{'A' * 43}", None, {}, 404),
+        ("PATCH", f"/uploads/{'A' * 43}", b"x", {"Upload-Offset": "0", "Upload-Complete": "?0"}, 404),
+        ("DELETE", f"/uploads/{'A' * 43}", None, {}, 404),
+        ("GET", "/uploads", None, {}, 404),
         ("GET", "/session_version", None, {}, 400),
         ("GET", "/session_version?platform=toaster", None, {}, 404),
         ("GET", "/session_version?" + "a=b&" * 500, None, {}, 400),
@@ -185,6 +196,112 @@ async def test_versions_and_signed_requests(start):
     assert (await ask(service, "GET", endpoint, headers=headers)).code == 200
     assert (await ask(service, "GET", "/file/1", headers=headers)).code == 401
     assert (await ask(service, "GET", endpoint, headers=headers | {"X-FS-Timestamp": "5"})).code == 425
+
+
+# ---- uploads in pieces
+
+BIG = random.Random(5).randbytes(50_000)
+
+
+def half(**more):
+    return {"Upload-Complete": "?0", "Upload-Length": str(len(BIG))} | more
+
+
+def piece(offset, *, last=False):
+    return {"Upload-Offset": str(offset), "Upload-Complete": "?1" if last else "?0"}
+
+
+async def test_an_upload_in_pieces(start):
+    service = await start()
+    begun = await ask(service, "POST", "/file", BIG[:20_000], half(**{"X-FS-TTL": "3600"}))
+    assert (begun.code, begun.headers["upload-offset"], begun.headers["upload-complete"]) == (201, "20000", "?0")
+    place = begun.headers["location"]
+    looked = await ask(service, "HEAD", place)
+    assert (looked.code, looked.headers["upload-offset"], looked.headers["upload-length"]) == (204, "20000", "50000")
+    wrong = await ask(service, "PATCH", place, BIG[:20_000], piece(0))
+    assert (wrong.code, wrong.headers["upload-offset"], told(wrong)["expected-offset"]) == (409, "20000", 20_000)
+    more = await ask(service, "PATCH", place, BIG[20_000:40_000], piece(20_000))
+    assert (more.code, more.headers["upload-offset"]) == (204, "40000")
+    for body, headers in ((BIG[40_000:], piece(40_000, last=True)), (b"", piece(50_000, last=True))):  # and again
+        done = await ask(service, "PATCH", place, body, headers)
+        assert (done.code, done.headers["upload-complete"]) == (200, "?1")
+        document = told(done)
+        assert (document["id"], document["size"]) == (content_id(BIG), len(BIG))
+        assert document["expires"] - document["uploaded"] == pytest.approx(3600)
+    assert (await ask(service, "PATCH", place, b"more", piece(50_000))).code == 409
+    assert (await ask(service, "HEAD", place)).headers["upload-complete"] == "?1"
+    assert (await ask(service, "GET", f"/file/{content_id(BIG)}")).body == BIG
+    assert (await ask(service, "DELETE", place)).code == 204
+    assert (await ask(service, "HEAD", place)).code == 404
+    assert (await ask(service, "GET", f"/file/{content_id(BIG)}")).code == 200
+
+
+async def test_pieces_that_break_the_rules(start):
+    service = await start()
+    place = (await ask(service, "POST", "/file", BIG[:20_000], half())).headers["location"]
+    for body, headers, code in (
+        (b"x" * 16_383, piece(20_000), 400),
+        (b"x" * 30_001, piece(20_000), 400),
+        (b"x" * 20_000, piece(20_000, last=True), 400),
+        (b"x" * (1024 * 1024 + 1), piece(20_000), 413),
+        (b"x" * 20_000, {"Upload-Offset": "20000"}, 400),
+        (b"x" * 20_000, {"Upload-Complete": "?0"}, 400),
+    ):
+        assert (await ask(service, "PATCH", place, body, headers)).code == code
+    assert (await ask(service, "PUT", place, b"x" * 20_000, piece(20_000))).code == 405
+    assert (await ask(service, "HEAD", place)).headers["upload-offset"] == "20000"
+
+
+async def test_numbers_as_ids_for_uploads_in_pieces(start):
+    service = await start(ids=Ids.NUMERIC)
+    place = (await ask(service, "POST", "/file", BIG, half())).headers["location"]
+    ids = {told(await ask(service, "PATCH", place, b"", piece(len(BIG), last=True)))["id"] for _ in range(2)}
+    (number,) = ids
+    assert number.isdecimal()
+    assert (await ask(service, "GET", f"/file/{number}")).body == BIG
+
+
+async def test_a_whole_file_that_says_so_is_an_ordinary_upload(start):
+    service = await start()
+    reply = await ask(service, "POST", "/file", b"content", {"Upload-Complete": "?1"})
+    assert told(reply)["id"] == content_id(b"content")
+
+
+async def test_pieces_come_directly_over_sockets_too(start):
+    service = await start()
+    world = real.world()
+
+    async def request(method, target, body=b"", headers=None):
+        asked = HttpRequest(method, target, headers or {}, body)
+        return await world.net.request(service.endpoint, asked, tls=None, timeout=5)
+
+    begun = await request("POST", "/file", BIG[:20_000], half())
+    place = begun.headers["location"]
+    assert (await request("HEAD", place)).headers["upload-offset"] == "20000"
+    done = await request("PATCH", place, BIG[20_000:], piece(20_000, last=True))
+    assert (done.status, told(done)["id"]) == (200, content_id(BIG))
+    await world.net.close()
+
+
+async def test_bytes_of_pieces_are_limited_like_others(start):
+    limits = Limits(max_file=50_000, upload_burst_bytes=50_000, upload_bytes_per_second=0.001)
+    service = await start(limits=limits)
+    place = (await ask(service, "POST", "/file", BIG[:20_000], half())).headers["location"]
+    assert (await ask(service, "PATCH", place, BIG[20_000:], piece(20_000))).code == 204
+    assert (await ask(service, "POST", "/file", BIG[:20_000], half())).code == 429
+    assert (await ask(service, "PATCH", place, b"", piece(50_000, last=True))).code == 200
+
+
+async def test_logs_name_no_upload(start, caplog):
+    caplog.set_level(logging.DEBUG)
+    service = await start()
+    place = (await ask(service, "POST", "/file", BIG[:20_000], half())).headers["location"]
+    await ask(service, "PATCH", place, BIG, piece(5))
+    await service._store._blobs.drop(await service._store._blobs.names())
+    await ask(service, "PATCH", place, BIG[20_000:], piece(20_000))
+    assert (await ask(service, "PATCH", place, b"", piece(50_000, last=True))).code == 404
+    assert "damaged" in caplog.text
+    assert place.removeprefix("/uploads/") not in caplog.text
 
 
 # ---- the onion endpoint

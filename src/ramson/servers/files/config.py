@@ -41,14 +41,17 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What strangers may use.
 
     Requests and uploaded bytes are counted per address, which for onion requests is that of the path's last node, many
-    people's.  `max_file` and `max_bytes` (of all files together) are in bytes, lifetimes in seconds.  `max_transfers`
-    requests are worked on at a time; what waits may hold `max_waiting_bytes`.
+    people's.  `max_file`, `max_bytes` (of all files together) and `max_unfinished_bytes` (of all unfinished uploads
+    together, beside the files) are in bytes, lifetimes in seconds; `unfinished_ttl_s` is that of an upload to which
+    nothing is added.  `max_transfers` requests are worked on at a time; what waits may hold `max_waiting_bytes`.
     """
 
     max_file: int = MAX_FILE
     max_bytes: int = 50 * 1024**3
     default_ttl_s: int = 21 * DAY_S
     max_ttl_s: int = 30 * DAY_S
+    max_unfinished_bytes: int = 2 * 1024**3
+    unfinished_ttl_s: int = 3 * 3600
     requests_per_second: float = 50.0
     request_burst: float = 500.0
     upload_bytes_per_second: float = 4.0 * 1024**2
@@ -65,6 +68,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise BadConfig(f"`max_file` is at most {MAX_FILE}: more does not fit an onion request")
         if self.default_ttl_s > self.max_ttl_s:
             raise BadConfig("`default_ttl_s` is more than `max_ttl_s`")
+        if self.max_unfinished_bytes < self.max_file:
+            raise BadConfig("`max_unfinished_bytes` is less than `max_file`")
         if self.upload_burst_bytes < self.max_file:
             raise BadConfig(
                 "`upload_burst_bytes` is less than `max_file`, so the largest files could never be uploaded"

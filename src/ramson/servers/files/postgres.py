@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ramson.servers.files.storing import Entry, StorageFailed, StorageFull, StorageMisconfigured
+from ramson.servers.files import upload_table
+from ramson.servers.files.storing import Entry, Run, StorageFailed, StorageFull, StorageMisconfigured
 from ramson.world import Disk
 
 try:
@@ -35,6 +36,7 @@ _SCHEMA: Final = """
     CREATE INDEX IF NOT EXISTS ramson_files_by_expiry ON ramson_files (expires);
 """
 _SCHEMA_LOCK: Final = 0x72616D736F6E  # several processes may start at once
+_WORK_LOCK: Final = _SCHEMA_LOCK + 1
 
 
 class PostgresCatalogue:
@@ -53,6 +55,7 @@ class PostgresCatalogue:
         def work(db: Connection) -> None:
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
             db.execute(_SCHEMA)
+            db.execute(upload_table.SCHEMA)
 
         try:
             await self._run(work)
@@ -114,8 +117,25 @@ class PostgresCatalogue:
 
     async def known(self, blobs: Sequence[str]) -> set[str]:
         """See `Catalogue`."""
-        sql = "SELECT blob FROM ramson_files WHERE blob = ANY(%s)"
-        return await self._run(lambda db: {blob for (blob,) in db.execute(sql, (list(blobs),)).fetchall()})
+        sql = (
+            "SELECT blob FROM ramson_files WHERE blob = ANY(%s)"
+            " UNION ALL SELECT blob FROM ramson_pieces WHERE blob = ANY(%s)"
+        )
+        names = list(blobs)
+        return await self._run(lambda db: {blob for (blob,) in db.execute(sql, (names, names)).fetchall()})
+
+    async def transact(self, work: Callable[[Run], T]) -> T:
+        """See `Catalogue`."""
+
+        def locked(db: Connection) -> T:
+            def run(sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+                cursor = db.execute(sql.replace("?", "%s"), values)
+                return [] if cursor.description is None else cursor.fetchall()
+
+            run("SELECT pg_advisory_xact_lock(?)", (_WORK_LOCK,))
+            return work(run)
+
+        return await self._run(locked)
 
     async def close(self) -> None:
         """See `Catalogue`."""

@@ -30,6 +30,8 @@ from ramson.servers.files.s3 import S3Blobs
 from ramson.servers.files.sqlite import SqliteCatalogue
 from ramson.servers.files.store import FileStore
 from ramson.servers.files.storing import Blobs, Catalogue, StorageFailed
+from ramson.servers.files.unfinished import UnfinishedUploads
+from ramson.servers.files.upload_table import UploadTable
 from ramson.servers.keys import ServerKeys
 from ramson.servers.onion_endpoint import PATH, OnionEndpoint
 from ramson.servers.serving import Serving
@@ -59,9 +61,18 @@ class FileService:
         limits = config.limits
         self._requests = RateLimiter(world.clock, depth=limits.request_burst, rate=limits.requests_per_second)
         self._uploads = RateLimiter(world.clock, depth=limits.upload_burst_bytes, rate=limits.upload_bytes_per_second)
-        self._store = FileStore(_catalogue(world, config), _blobs(world, config), world.clock, world.entropy, limits)
+        catalogue, blobs = _catalogue(world, config), _blobs(world, config)
+        self._store = FileStore(catalogue, blobs, world.clock, world.entropy, limits)
+        self._unfinished = UnfinishedUploads(
+            UploadTable(catalogue), blobs, self._store, world.clock, world.entropy, limits
+        )
         self._routes = FileRoutes(
-            self._store, world.clock, ids=config.ids, uploads=self._uploads, versions=config.versions
+            self._store,
+            self._unfinished,
+            world.clock,
+            ids=config.ids,
+            uploads=self._uploads,
+            versions=config.versions,
         )
         self._keys = keys
         self._places = asyncio.Semaphore(limits.max_transfers)
@@ -144,9 +155,10 @@ class FileService:
         for turn in count():
             try:
                 expired = await self._store.sweep()
+                abandoned = await self._unfinished.sweep()
                 strays = await self._store.clear_strays() if turn % STRAYS_EVERY == 0 else 0
-                if expired or strays:
-                    log.info("swept: expired=%d strays=%d", expired, strays)
+                if expired or abandoned or strays:
+                    log.info("swept: expired=%d uploads=%d strays=%d", expired, abandoned, strays)
             except StorageFailed as error:
                 log.error("sweeping failed: %s", error)  # noqa: TRY400 - a traceback says no more
             await asyncio.sleep(SWEEP_SECONDS)

@@ -10,13 +10,13 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
-from ramson.servers.files.storing import Entry, StorageFailed, StorageFull, StorageMisconfigured
+from ramson.servers.files import upload_table
+from ramson.servers.files.storing import Entry, Run, StorageFailed, StorageFull, StorageMisconfigured
 from ramson.servers.sqlite_file import SqliteFile
 
 T = TypeVar("T")
 
-_VERSION: Final = 1
-_SCHEMA: Final = """
+_FILES: Final = """
     CREATE TABLE files (
         id TEXT PRIMARY KEY,
         blob TEXT NOT NULL UNIQUE,
@@ -26,6 +26,7 @@ _SCHEMA: Final = """
     ) STRICT;
     CREATE INDEX files_by_expiry ON files (expires);
 """
+_MIGRATIONS: Final = (_FILES, upload_table.SCHEMA)
 
 
 class SqliteCatalogue(SqliteFile):
@@ -87,8 +88,12 @@ class SqliteCatalogue(SqliteFile):
 
     async def known(self, blobs: Sequence[str]) -> set[str]:
         """See `Catalogue`."""
-        sql = "SELECT 1 FROM files WHERE blob = ?"
+        sql = "SELECT 1 FROM files WHERE blob = ?1 UNION ALL SELECT 1 FROM ramson_pieces WHERE blob = ?1"
         return await self._run(lambda db: {blob for blob in blobs if _rows(db, sql, (blob,))})
+
+    async def transact(self, work: Callable[[Run], T]) -> T:
+        """See `Catalogue`."""
+        return await self._run(lambda db: work(lambda sql, values: _rows(db, sql, values)))
 
     async def close(self) -> None:
         """See `Catalogue`."""
@@ -98,13 +103,13 @@ class SqliteCatalogue(SqliteFile):
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")
         version = db.pragma("user_version")
-        if version == 0:
-            with db:
-                db.execute(_SCHEMA)
-                db.pragma("user_version", _VERSION)
-        if version > _VERSION:
+        if version > len(_MIGRATIONS):
             db.close()
             raise StorageMisconfigured("the catalogue was made by a newer version", remedy="Update ramson.")
+        with db:
+            for script in _MIGRATIONS[version:]:
+                db.execute(script)
+            db.pragma("user_version", len(_MIGRATIONS))
 
     def _open(self) -> None:
         try:

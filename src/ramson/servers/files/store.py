@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,8 +87,7 @@ class FileStore:
         file_id = "" if numeric else content_id(content)
         if file_id and (renewed := await self._catalogue.renew(file_id, now, expires)) is not None:
             return renewed
-        if self._held + self._coming + len(content) > self._limits.max_bytes:
-            raise StorageFull("all the room that files may take is taken")
+        self.check_room(len(content))
         self._coming += len(content)
         try:
             blob = blob_name(now, self._entropy.randbytes(16))
@@ -99,7 +99,7 @@ class FileStore:
                     self._held += len(content)
                 elif numeric:  # the number was taken
                     continue
-                await self._drop(unused)
+                await self.drop(unused)
                 return added
         finally:
             self._coming -= len(content)
@@ -131,7 +131,7 @@ class FileStore:
             if not blobs:
                 break
             count += len(blobs)
-            await self._drop(blobs)
+            await self.drop(blobs)
         before = self._held
         counted = await self._catalogue.held_bytes()
         self._held = counted + (self._held - before)  # with what came while it counted
@@ -150,9 +150,23 @@ class FileStore:
                 log.warning("the catalogue is empty, the store is not: blobs=%d stay", len(names))
                 break
             strays = [name for name in group if name not in known]
-            await self._drop(strays)
+            await self.drop(strays)
             count += len(strays)
         return count
+
+    async def drop(self, blobs: Sequence[str]) -> None:
+        """Remove blobs whose entries are gone; what fails is left to `clear_strays`."""
+        if not blobs:
+            return
+        try:
+            await self._blobs.drop(blobs)
+        except StorageFailed as error:
+            log.warning("blobs could not be removed: %s", error)
+
+    def check_room(self, size: int) -> None:
+        """Raise StorageFull unless a file of `size` bytes would have room now."""
+        if self._held + self._coming + size > self._limits.max_bytes:
+            raise StorageFull("all the room that files may take is taken")
 
     def _expiry(self, now_ms: int, ttl_s: int | None) -> int:
         # spec gap: what a server does with a lifetime longer than it allows; it is shortened
@@ -161,12 +175,3 @@ class FileStore:
 
     def _number(self) -> str:
         return str(self._entropy.getrandbits(_NUMBER_BITS))
-
-    async def _drop(self, blobs: list[str]) -> None:
-        """Remove blobs whose entries are gone; what fails is left to `clear_strays`."""
-        if not blobs:
-            return
-        try:
-            await self._blobs.drop(blobs)
-        except StorageFailed as error:
-            log.warning("blobs could not be removed: %s", error)

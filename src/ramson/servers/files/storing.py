@@ -5,12 +5,17 @@ Two of each exist: SQLite and PostgreSQL, a directory and an S3-compatible store
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from ramson.errors import LocalError, RamsonError
 from ramson.protocol.file_server import Range
+
+T = TypeVar("T")
+
+Run = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
+"""Does one statement, whose values are marked `?`, and returns its rows."""
 
 
 class StorageFailed(RamsonError):
@@ -71,7 +76,14 @@ class Catalogue(Protocol):
         ...
 
     async def known(self, blobs: Sequence[str]) -> set[str]:
-        """Return which of these blobs some file refers to."""
+        """Return which of these blobs some file or unfinished upload refers to."""
+        ...
+
+    async def transact(self, work: Callable[[Run], T]) -> T:
+        """Do some work in one transaction, during which no other process does such work.
+
+        It may be done twice, if it is not known whether the first time counted.
+        """
         ...
 
     async def close(self) -> None:
