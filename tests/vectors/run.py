@@ -59,12 +59,18 @@ def load(path: Path) -> tuple[str | None, list[dict[str, Any]]]:
     return content.get("_about", {}).get("family"), content["cases"]
 
 
+def family_of(case: dict[str, Any], named: str | None, path: Path) -> str | None:
+    """Return the family of a case: that of its file, or the one its id (`hash-pub-001`) or its file begins with."""
+    candidates = (named, str(case.get("id", "")).partition("-")[0], path.name.partition(".")[0])
+    return next((family for family in candidates if family in vector_ops.OPERATIONS), None)
+
+
 def run(path: Path) -> tuple[int, list[Failure]]:
     """Return how many cases of a file passed, and the failures."""
-    family, cases = load(path)
+    named, cases = load(path)
     failures = []
     for number, case in enumerate(cases, 1):
-        reason = vector_ops.perform(family, case)
+        reason = vector_ops.perform(family_of(case, named, path), case)
         if reason is not None:
             failures.append(Failure(str(case.get("id", f"case {number}")), case["op"], reason))
     return len(cases) - len(failures), failures

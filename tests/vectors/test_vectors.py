@@ -25,6 +25,17 @@ def test_vectors(path):
     assert passed > 0
 
 
+@pytest.mark.parametrize("about", [{"family": "config_contacts"}, {"family": "unheard_of"}, {}])
+@pytest.mark.parametrize(("name", "case"), [("x.json", "config_contacts-x-1"), ("config_contacts.json", "1")])
+def test_a_family_is_that_of_the_file_or_of_the_id_or_of_the_file_s_name(tmp_path, about, name, case):
+    steps = [{"client": "A", "do": "content"}]
+    empty = {"needs_push": False, "content": {"size": 0, "contacts": []}}
+    cases = [{"id": case, "op": "scenario", "in": {"seed": "00" * 32, "steps": steps}, "out": {"results": [empty]}}]
+    path = tmp_path / name
+    path.write_text(json.dumps({"_about": about, "cases": cases}), encoding="utf-8")
+    assert vectors_run.run(path) == (1, [])
+
+
 def broken_file(tmp_path: Path) -> Path:
     ok = {"op": "hash", "in": {"size": 32, "message": "", "key": None}}
     right = "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"
