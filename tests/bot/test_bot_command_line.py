@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keyring
 import pytest
+from keyring.backends.fail import Keyring as NoKeyring
 
 from ramson import Bot, LocalError, Message, RemoteError
 from ramson.bot import command_line
 from ramson.bot.account_secret import read_passphrase
 from ramson.protocol import network_file
 from ramson.protocol.network_file import NetworkFile, Seed
+from ramson.sync import Bot as SyncBot
 from ramson.testing import on_fake_network
 
 ECHO = Path(__file__).parents[2] / "examples" / "echo.py"
@@ -24,6 +27,35 @@ def bot(tmp_path, monkeypatch):
     monkeypatch.setenv("RAMSON_PASSPHRASE", "correct horse")
     monkeypatch.delenv("RAMSON_NETWORK", raising=False)
     return Bot(tmp_path / "bot.ramson", name="Bot")
+
+
+class Ring(keyring.backend.KeyringBackend):
+    """A keyring that lives as long as the test."""
+
+    priority = 9
+
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def set_password(self, service, username, password):
+        self.kept[service, username] = password
+
+    def get_password(self, service, username):
+        return self.kept.get((service, username))
+
+
+@pytest.fixture
+def ring(monkeypatch):
+    """A keyring, and nothing else that could open an account."""
+    monkeypatch.delenv("RAMSON_PASSPHRASE", raising=False)
+    monkeypatch.delenv("RAMSON_NETWORK", raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    before = keyring.get_keyring()
+    ring = Ring()
+    keyring.set_keyring(ring)
+    yield ring
+    keyring.set_keyring(before)
 
 
 def failed(bot, *arguments):
@@ -64,6 +96,46 @@ def test_mistakes_end_with_one_line_that_says_what_to_do(bot, tmp_path, capsys, 
     assert "Set RAMSON_PASSPHRASE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", [Bot, SyncBot])
+def test_an_account_whose_key_is_in_the_keyring_is_made_and_opened_without_a_passphrase(kind, ring, tmp_path, capsys):
+    bot = kind(tmp_path / "bot.ramson", name="Bot")
+    bot.run(["init", "--keyring"])
+    identity, _phrase = capsys.readouterr().out.splitlines()
+    assert len(ring.kept) == 1
+    bot.run(["id"])
+    assert capsys.readouterr().out.split() == [identity]
+    assert failed(bot, "id", "--keyring") == 2
+    assert "--keyring is for init" in capsys.readouterr().err
+
+
+def test_without_the_keyring_the_error_is_one_line_that_says_what_to_do(ring, tmp_path, capsys):
+    bot = Bot(tmp_path / "bot.ramson")
+    bot.run(["init", "--keyring"])
+    capsys.readouterr()
+    keyring.set_keyring(NoKeyring())
+    assert failed(bot) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "no keyring on this machine" in lines[0]
+    assert "Start a desktop's keyring" in lines[0]
+    assert "recovery phrase" in lines[0]
+
+
+@on_fake_network
+async def test_it_works_with_an_account_of_the_keyring(net, ring, tmp_path):
+    world = net.network.client_world(7)
+    bot = Bot(tmp_path / "bot.ramson", network=net.network.profile, world=world)
+
+    @bot.on()
+    async def answer(message: Message) -> str:
+        return "yes"
+
+    await command_line._init(bot, keyring=True)
+    async with bot, net.person("Alice") as alice:
+        await alice.say(str(bot.account_id), "Are you there?")
+        assert (await alice.hear()).body == "yes"
+
+
 def test_it_serves_until_it_is_told_to_stop(tmp_path):
     nowhere = NetworkFile(nodes=(), seeds=(Seed("https://127.0.0.1:9/json_rpc", bytes(32)),))
     (tmp_path / "network.json").write_bytes(network_file.encode(nowhere))
@@ -101,7 +173,7 @@ async def test_the_doctor_tells_what_is_missing_and_init_stays_in_the_bots_world
     with pytest.raises(LocalError, match="no account file"):
         await command_line._doctor(bot)
     drawn = world.entropy.getstate()
-    await command_line._init(bot)
+    await command_line._init(bot, keyring=False)
     assert world.entropy.getstate() != drawn
     capsys.readouterr()
     await command_line._doctor(bot)

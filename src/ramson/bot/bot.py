@@ -28,6 +28,7 @@ from ramson.bot.filters import Filter, everything
 from ramson.bot.rate import Rate
 from ramson.bot.router import Router
 from ramson.bot.serving import ErrorFunction, Left, Serving
+from ramson.bot.unlocking import account_passphrase
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError
 from ramson.messenger import Client, NotOpen, Receipt
@@ -47,11 +48,12 @@ class Bot(Router):
     """Handlers with an account.
 
     `path` is the encrypted account file, made when it is missing; its passphrase comes from `passphrase_file`, from the
-    variable RAMSON_PASSPHRASE, or is asked for.  `name` is the display name; empty: as it is in the file.  At most
-    `workers` messages are handled at a time, those of one conversation one after the other and no more often than
-    `rate` says; what is beyond it waits, and nobody else waits for it.  A stop waits at most `grace` seconds for
-    handlers that run.  Whoever writes what a handler is for is accepted before it is called, so that it can react;
-    without `accepts` only a reply does that.  `reach` is the way out of this network, `only` a filter for all handlers.
+    variable RAMSON_PASSPHRASE, or is asked for, unless a key in the system's keyring opens it.  `name` is the display
+    name; empty: as it is in the file.  At most `workers` messages are handled at a time, those of one conversation one
+    after the other and no more often than `rate` says; what is beyond it waits, and nobody else waits for it.  A stop
+    waits at most `grace` seconds for handlers that run.  Whoever writes what a handler is for is accepted before it is
+    called, so that it can react; without `accepts` only a reply does that.  `reach` is the way out of this network,
+    `only` a filter for all handlers.
     """
 
     def __init__(
@@ -172,14 +174,14 @@ class Bot(Router):
                 raise Left
 
     def make_client(self, *, connect: bool = True) -> Client:
-        """Prepare to open the account file, or to make it.  Raises LocalError if there is no passphrase."""
-        new = not self.path.exists()
-        passphrase = read_passphrase(self.passphrase_file, new=new)
+        """Prepare to open the account file, or to make it.  Raises LocalError if there is nothing that opens it."""
         reach = self.reach or NO_WISHES
-        if new:
+        if not self.path.exists():
+            passphrase = read_passphrase(self.passphrase_file, new=True)
             return Client.create(
                 self.path, passphrase=passphrase, network=self.network, world=self.world, name=self.name, reach=reach
             )
+        passphrase = account_passphrase(self.path, self.passphrase_file)
         return Client.open(
             self.path, passphrase=passphrase, network=self.network, world=self.world, connect=connect, reach=reach
         )

@@ -1,7 +1,8 @@
 """A bot as a program: what `Bot.run` offers on the command line.
 
     python echo.py            work until Ctrl-C or SIGTERM; prints `ready` when it does
-    python echo.py init       make the account, print its id and, this once, its recovery phrase
+    python echo.py init       make the account, print its id and, this once, its recovery phrase; with --keyring its
+                              key is kept in the system's keyring, and no passphrase is asked for
     python echo.py id         print the account id
     python echo.py qr         show the account id as a QR code
     python echo.py doctor     look whether it could work: the file, the way into the network, its mailbox
@@ -17,14 +18,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ramson.bot.account_secret import read_passphrase
 from ramson.errors import LocalError, RamsonError, RemoteError, in_one_line
-from ramson.messenger import account
+from ramson.messenger import account, keyring_keys
 from ramson.messenger.vault import check_absent
 from ramson.network import Light, NetworkProfile
 from ramson.reach import NO_WISHES, doctor, kept
@@ -60,7 +62,19 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
         help="the network to join, or the network.json of one of your own",
     )
     parser.add_argument("--passphrase-file", metavar="FILE", type=Path, help="read the passphrase from here")
+    parser.add_argument(
+        "--keyring", action="store_true", help="with init: keep the key in the system's keyring, not a passphrase"
+    )
     given = parser.parse_args(arguments)
+    if given.keyring and given.command != "init":
+        parser.error("--keyring is for init; what it made is opened without being told")
+    commands: dict[str, Callable[[Bot], Coroutine[None, None, None]]] = {
+        "serve": _serve,
+        "init": partial(_init, keyring=given.keyring),
+        "id": _id,
+        "qr": _qr,
+        "doctor": _doctor,
+    }
     try:
         if given.network is not None:
             bot.network = NetworkProfile.load(given.network)
@@ -69,7 +83,7 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
         if bot.reach is None:
             bot.reach = kept.load(os.environ)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run({"serve": _serve, "init": _init, "id": _id, "qr": _qr, "doctor": _doctor}[given.command](bot))
+            runner.run(commands[given.command](bot))
     except RamsonError as error:
         sys.stderr.write(in_one_line(error) + "\n")
         sys.exit(1)
@@ -88,10 +102,14 @@ async def _serve(bot: Bot) -> None:
         await bot.stopped()
 
 
-async def _init(bot: Bot) -> None:
+async def _init(bot: Bot, *, keyring: bool) -> None:
     check_absent(bot.path)
-    passphrase = read_passphrase(bot.passphrase_file, new=True)
-    keys = await account.create(bot.path, passphrase, world=bot.world or real.world(), name=bot.name)
+    world = bot.world or real.world()
+    if keyring:
+        keys = await keyring_keys.create(bot.path, world=world, name=bot.name)
+    else:
+        passphrase = read_passphrase(bot.passphrase_file, new=True)
+        keys = await account.create(bot.path, passphrase, world=world, name=bot.name)
     _print(str(keys.id))
     sys.stderr.write("The recovery phrase is the account: write it down, and tell it to nobody:\n")
     _print(account.phrase_of_keys(keys))

@@ -96,7 +96,8 @@ A bot on [Session](https://getsession.org), written with ramson.
     python bot.py doctor            # looks whether it could work
     python bot.py                   # works until Ctrl-C
 
-The passphrase of the account file is asked for, or comes from `RAMSON_PASSPHRASE` or `--passphrase-file FILE`.
+The passphrase of the account file is asked for, or comes from `RAMSON_PASSPHRASE` or `--passphrase-file FILE`. After
+`init --keyring` there is none: the keyring of your desktop opens the account while you are logged in.
 `--network FILE` takes the bot to a network of your own (`ramson devnet`).
 
 Whoever has `NAME.ramson` and its passphrase, or the recovery phrase, is this bot: keep them out

@@ -15,10 +15,10 @@ import typer
 
 from ramson import given_files
 from ramson.bot.account_secret import ask
+from ramson.bot.unlocking import account_passphrase
 from ramson.cli.passphrases import LONGEST_SECRET, PassphraseFileOption, read_passphrase
 from ramson.cli.terminal import JsonOption
 from ramson.errors import LocalError
-from ramson.messenger import keyring_keys
 from ramson.network import MAINNET, TESTNET, NetworkProfile
 from ramson.reach.node_lists import with_lists
 
@@ -76,16 +76,6 @@ def resolve_network(text: str) -> NetworkProfile:
         return with_lists(_PROFILES[text], directory=directory)
     file = given_files.read_network(text)
     return with_lists(NetworkProfile.from_file(file), channels=file.node_lists, directory=directory)
-
-
-def account_passphrase(account: Path, file: Path | None) -> str:
-    """Take what opens an existing account: the key in the keyring if it has one, otherwise its passphrase.
-
-    Raises LocalError.
-    """
-    if file is None and keyring_keys.is_guarded(account):
-        return keyring_keys.key_of(account)
-    return read_passphrase(file)
 
 
 def read_phrase() -> str:

@@ -42,7 +42,7 @@ def is_guarded(path: Path) -> bool:
 def key_of(path: Path) -> str:
     """Return the key of an account, to be used as its passphrase.  Raises NoKeyring, KeyMissing, AccountFileError."""
     _, name = vault.guard_of(path)
-    key = _call("get_password", SERVICE, name)
+    key = _call("get_password", SERVICE, name, instead="make the account file anew from the recovery phrase")
     if not isinstance(key, str):
         raise KeyMissing(
             "the keyring has no key for this account file",
@@ -116,20 +116,20 @@ def _check() -> None:
         )
 
 
-def _call(operation: str, *given: str) -> Any:
+def _call(operation: str, *given: str, instead: str = "use a passphrase") -> Any:
     package = _package()
     try:
         return getattr(package, operation)(*given)
     except package.errors.NoKeyringError:
         raise NoKeyring(
             "there is no keyring on this machine",
-            remedy="Start a desktop's keyring (Secret Service, KWallet), or use a passphrase.",
+            remedy=f"Start a desktop's keyring (Secret Service, KWallet), or {instead}.",
         ) from None
     except package.errors.KeyringLocked:
         raise NoKeyring("the keyring is locked", remedy="Unlock it and try again.") from None
     except Exception as error:  # noqa: BLE001 - backends raise what their systems do
         raise NoKeyring(
-            f"the keyring refuses ({type(error).__name__})", remedy="Unlock it and try again, or use a passphrase."
+            f"the keyring refuses ({type(error).__name__})", remedy=f"Unlock it and try again, or {instead}."
         ) from None
 
 
