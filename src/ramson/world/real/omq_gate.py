@@ -34,13 +34,12 @@ import socket
 import struct
 import sys
 import termios
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
 import zmq
 
-from ramson.world.callers import caller
+from ramson.world.callers import Paces, caller
 from ramson.world.real.crowd import MOVING, WAITING, leavers, places
 from ramson.world.real.descriptors import allowed
 from ramson.world.real.watched import Watched
@@ -49,7 +48,6 @@ logger = logging.getLogger(__name__)
 
 LOOK: Final = 1.0  # seconds between two looks at all connections
 TELL: Final = 60.0  # seconds between two log lines about what was dropped
-MAX_CALLERS: Final = 4096  # whose pace is remembered
 
 _ACCEPTED, _DISCONNECTED = int(zmq.EVENT_ACCEPTED), int(zmq.EVENT_DISCONNECTED)
 _COUNTS = sys.platform == "linux"  # elsewhere tcp_info is not the same
@@ -97,7 +95,7 @@ class Gate:
         self._loop = asyncio.get_running_loop()
         self._incoming: dict[int, Incoming] = {}
         self._by_caller: dict[str, dict[Incoming, None]] = {}
-        self._paces: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._paces = Paces(limits.burst, limits.pace)
         self._dropped = 0
         self._told = -TELL
         monitor = watched.socket.get_monitor_socket(_ACCEPTED | _DISCONNECTED)
@@ -157,22 +155,12 @@ class Gate:
         self._incoming[descriptor] = one
         mine = self._by_caller.setdefault(who, {})
         mine[one] = None
-        if not self._is_slow(who):
+        if not self._paces.allows(who, self._loop.time()):
             self._drop(one)
         elif len(mine) > limits.per_caller:
             self._drop_some({who: mine}, places(limits.per_caller))
         elif len(self._incoming) > self._most:
             self._drop_some(self._by_caller, places(self._most))
-
-    def _is_slow(self, who: str) -> bool:
-        """Count a connection of a caller; False when it makes too many."""
-        limits, now = self._limits, self._loop.time()
-        tokens, then = self._paces.pop(who, (float(limits.burst), now))
-        tokens = min(limits.burst, tokens + (now - then) * limits.pace)
-        self._paces[who] = max(0.0, tokens - 1), now
-        if len(self._paces) > MAX_CALLERS:
-            self._paces.popitem(last=False)
-        return tokens >= 1
 
     # ---- looking at all
 

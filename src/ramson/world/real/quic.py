@@ -23,7 +23,6 @@ import asyncio
 import logging
 import os
 import socket
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, cast
 
@@ -51,7 +50,7 @@ from aioquic.quic.retry import QuicRetryTokenHandler
 from ramson.crypto.keys import Ed25519KeyPair
 from ramson.errors import ParseError
 from ramson.protocol.quic_frames import Frame, FrameReader, Kind, encode
-from ramson.world.callers import caller
+from ramson.world.callers import Paces, caller
 from ramson.world.faults import describe
 from ramson.world.http import CannotListen, Endpoint
 from ramson.world.peers import Origin
@@ -66,7 +65,6 @@ LOOK: Final = 1.0  # seconds between two looks at all connections
 LARGE: Final = 64 * 1024  # bytes, from which on a frame leads to a look at what all connections hold
 GRACE: Final = 10.0  # seconds for requests in progress when the listener closes
 TELL: Final = 60.0  # seconds between two log lines about what was dropped
-MAX_CALLERS: Final = 4096  # whose pace is remembered
 CONNECTION_ID: Final = 8  # bytes
 
 logger = logging.getLogger(__name__)
@@ -187,7 +185,7 @@ class RealQuicListener(asyncio.DatagramProtocol):
         self._held: dict[str, dict[Incoming, None]] = {}
         self._numbered: dict[QuicRoute, Incoming] = {}
         self._strangers = 0  # unfinished handshakes
-        self._paces: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._paces = Paces(limits.burst, limits.pace)
         self._tasks: set[asyncio.Task[None]] = set()
         self._made = 0
         self._dropped = 0
@@ -321,22 +319,12 @@ class RealQuicListener(asyncio.DatagramProtocol):
 
     def _make_room(self, who: str) -> bool:
         limits = self.limits
-        if not self._is_slow(who):
+        if not self._paces.allows(who, self.loop.time()):
             return False
         mine = self._held.get(who, {})
         if len(mine) >= limits.per_caller and not self._drop_some({who: mine}, places(limits.per_caller)):
             return False
         return len(self._numbered) < limits.connections or self._drop_some(self._held, places(limits.connections))
-
-    def _is_slow(self, who: str) -> bool:
-        """Count a connection of a caller; False when it makes too many."""
-        limits, now = self.limits, self.loop.time()
-        tokens, then = self._paces.pop(who, (float(limits.burst), now))
-        tokens = min(limits.burst, tokens + (now - then) * limits.pace)
-        self._paces[who] = max(0.0, tokens - 1), now
-        if len(self._paces) > MAX_CALLERS:
-            self._paces.popitem(last=False)
-        return tokens >= 1
 
     # ---- what connections report
 
