@@ -8,7 +8,7 @@ import pytest
 from ramson.devnet import Devnet
 from ramson.devnet.devnet import FILES
 from ramson.errors import ParseError
-from ramson.messenger.file_transfers import FileGone
+from ramson.messenger.file_errors import FileGone
 from ramson.messenger.files import Files, Form
 from ramson.network import MemoryCache, Network, NetworkProfile
 from ramson.network.trace import RequestSent

@@ -58,7 +58,7 @@ def server():
 
 @pytest.fixture
 def avatars(server):
-    return Avatars(Transfers(server, SERVER), World(SetClock(), random.Random(1), None, None, None))
+    return Avatars(Transfers(server, SERVER, SetClock()), World(SetClock(), random.Random(1), None, None, None))
 
 
 async def test_ones_own_picture(avatars, server):

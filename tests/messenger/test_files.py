@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ramson.crypto.files import FileTooLarge
 from ramson.errors import ParseError
 from ramson.messenger import file_transfers
+from ramson.messenger.file_errors import FileError, FileGone
 from ramson.messenger.file_names import safe_name
-from ramson.messenger.file_transfers import FileError, FileGone, Transfers, UnknownServer
+from ramson.messenger.file_transfers import Transfers, UnknownServer
 from ramson.messenger.files import Files, Form, NoSeed, _fingerprint
 from ramson.network import Failure, RequestFailed
 from ramson.protocol.file_server import (
@@ -376,7 +377,7 @@ OTHER = FileServer("http://files.example.org", bytes(range(1, 33)))
 
 
 def test_only_trusted_servers_are_asked():
-    transfers = Transfers(PretendServer(), SERVER, default=OFFICIAL)
+    transfers = Transfers(PretendServer(), SERVER, real.SystemClock(), default=OFFICIAL)
     official = FileUrl.parse(f"{OFFICIAL.url}/file/1")
     desktop = FileUrl.parse(f"{OFFICIAL.url}/file/1#p={OFFICIAL.also[0].hex()}")
     own = FileUrl.parse(f"{SERVER.url}/file/1#p={SERVER.x25519.hex()}")

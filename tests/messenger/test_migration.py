@@ -10,6 +10,7 @@ import time
 import pytest
 
 from ramson.messenger import schema, vault
+from ramson.messenger.attached import WaitingFile
 from ramson.messenger.letters import Outgoing, Sealed
 from ramson.messenger.message import State
 from ramson.messenger.store import Store
@@ -100,6 +101,37 @@ def test_a_second_time_changes_nothing(old_file, bob):
     assert again.db.rows("SELECT namespace, dump FROM configs") == dumps
     assert again.db.get("wanted name") == name == "Alice"
     again.close()
+
+
+def test_a_file_that_waits_to_be_uploaded_still_waits_with_its_bytes(tmp_path, alice, bob):
+    path = tmp_path / "old.ramson"
+
+    def fill(db):
+        for script in schema._MIGRATIONS[:3]:
+            db.execute(script)
+        db.pragma("user_version", 3)
+        db.execute("INSERT INTO identity VALUES (1, ?, 'Alice', 1)", (alice.entropy,))
+        db.execute("INSERT INTO conversations (id, peer) VALUES (1, ?)", (bob.id.raw,))
+        db.execute(
+            "INSERT INTO messages (id, conversation, author, sent_ms, body, content, state, delivered)"
+            " VALUES (1, 1, ?, 5, 'look', ?, 'sending', 1)",
+            (alice.id.raw, content.encode(TextMessage("look", 5))),
+        )
+        db.execute("INSERT INTO files (id, message, size, blob, made_ms) VALUES (1, 1, 4, x'00010203', 1)")
+        db.execute("INSERT INTO files (id, message, place, size, url, made_ms) VALUES (2, 1, 1, 6, 'http://x', 1)")
+
+    vault.create(path, PASSPHRASE, fill, entropy=random.Random(1), cost=KeyCost(1, 13))
+    store = Store.open(path, PASSPHRASE, entropy=random.Random(0))
+    assert store.attached.waiting() == [1]
+    assert store.attached.next_file(1) == WaitingFile(1, 0, bytes(range(4)), "")
+    assert (store.receipt(1).uploaded, store.receipt(1).to_upload) == (6, 10)
+    with store.db.transaction():
+        store.attached.begun(1, "http://x/uploads/y")
+        assert store.attached.sent(1, 3)
+        assert not store.attached.sent(2, 3)  # is uploaded
+    assert store.attached.next_file(1).begun == "http://x/uploads/y"
+    assert store.receipt(1).uploaded == 9
+    store.close()
 
 
 OPENER = """

@@ -39,7 +39,7 @@ NETWORK = NetworkFile(
     height=77,
     block_hash="ab" * 32,
     ons={"name_hash": "cd" * 32, "result": {"nonce": "00"}},
-    file_server=FileServer("http://127.0.7.202:8080", bytes(range(32)), ranges=True),
+    file_server=FileServer("http://127.0.7.202:8080", bytes(range(32)), ranges=True, resumable=True),
 )
 DOCUMENT = json.loads(network_file.encode(NETWORK))
 
@@ -183,6 +183,7 @@ def test_fuzz(name, node_name, value, node_value):
         {"url": "http://host/path", "pubkey": "00" * 32},
         {"url": "http://host", "pubkey": "00" * 31},
         {"url": "http://host", "pubkey": "00" * 32, "ranges": 1},
+        {"url": "http://host", "pubkey": "00" * 32, "resumable": "yes"},
     ],
 )
 def test_a_file_server_that_cannot_be_used_is_refused(entry):

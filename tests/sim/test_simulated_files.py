@@ -6,7 +6,7 @@ import random
 import pytest
 
 from ramson.messenger.avatars import Avatars
-from ramson.messenger.file_transfers import FileGone
+from ramson.messenger.file_errors import FileGone
 from ramson.messenger.files import Files, Form
 from ramson.network import MemoryCache, Network
 from ramson.protocol.file_server import FileServer

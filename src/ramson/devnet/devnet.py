@@ -203,7 +203,7 @@ class Devnet:
 
     def _file_server(self, plan: Layout) -> FileServer:
         keys = ServerKeys.load_or_create(self.directory / FILES, self._world.entropy)
-        return FileServer(f"http://{plan.files}", keys.x25519.public, ranges=True)
+        return FileServer(f"http://{plan.files}", keys.x25519.public, ranges=True, resumable=True)
 
     def _node(self, place: Place) -> NetworkNode:
         keys = NodeKeys.load_or_create(self.directory / place.name, self._world.entropy)

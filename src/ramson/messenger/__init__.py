@@ -32,7 +32,8 @@ from ramson.messenger.events import (
     TimerChanged,
     TypingChanged,
 )
-from ramson.messenger.file_transfers import FileError, FileGone, UnknownServer
+from ramson.messenger.file_errors import FileError, FileGone
+from ramson.messenger.file_transfers import UnknownServer
 from ramson.messenger.images import BadPicture
 from ramson.messenger.letters import BadName, BadRecipient, BadText, BadTimer
 from ramson.messenger.message import (

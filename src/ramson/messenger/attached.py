@@ -18,11 +18,12 @@ STAGED_MS: Final = 86_400_000  # a file that no message has claimed by then was 
 
 @dataclass(frozen=True, slots=True)
 class WaitingFile:
-    """An encrypted file on its way to the file server."""
+    """An encrypted file on its way to the file server; `begun` is where its upload goes on, if it was begun."""
 
     id: int
     place: int
     blob: bytes = field(repr=False)
+    begun: str = field(default="", repr=False)
 
 
 class Attached:
@@ -65,10 +66,18 @@ class Attached:
     def next_file(self, message: int) -> WaitingFile | None:
         """Return the next file of a message that has to be uploaded."""
         row = self._db.first(
-            "SELECT id, place, blob FROM files WHERE message = ? AND blob IS NOT NULL ORDER BY place LIMIT 1",
+            "SELECT id, place, blob, begun FROM files WHERE message = ? AND blob IS NOT NULL ORDER BY place LIMIT 1",
             (message,),
         )
         return None if row is None else WaitingFile(*row)
+
+    def begun(self, file: int, where: str) -> None:
+        """Note where the upload of a file goes on; empty if it has to begin anew."""
+        self._db.execute("UPDATE files SET begun = ?, sent = 0 WHERE id = ?", (where, file))
+
+    def sent(self, file: int, size: int) -> bool:
+        """Note how many bytes of a file the server has; return whether the file is still wanted."""
+        return self._db.execute("UPDATE files SET sent = ? WHERE id = ? AND blob IS NOT NULL", (size, file)) == 1
 
     def uploaded(self, file: int, url: str) -> None:
         """Note where a file is now; its bytes are not needed any more."""

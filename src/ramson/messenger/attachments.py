@@ -17,8 +17,9 @@ from typing import Final
 
 from ramson.crypto.files import FileTooLarge, legacy, of_bytes
 from ramson.errors import LocalError
+from ramson.messenger.file_errors import FileGone
 from ramson.messenger.file_names import free_place, safe_name
-from ramson.messenger.file_transfers import FileGone, Transfers, no_progress
+from ramson.messenger.file_transfers import Transfers, no_progress
 from ramson.messenger.files import Files, SealedFile, seal_legacy
 from ramson.messenger.images import cleaned, look_at
 from ramson.messenger.message import Attachable, Attachment, FileState, FileToSend, NoFileServer, Progress

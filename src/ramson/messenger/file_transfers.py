@@ -7,6 +7,8 @@ nothing to go on from.  What follows for transfers:
 
 * An upload is one request.  It cannot be continued, only repeated, and its progress is all or nothing.  Repeating is
   harmless: a server that names files by their content keeps one copy; on others the lost first copy expires.
+* To a server that takes pieces (`FileServer.resumable`) what is larger than one piece goes in `pieces`, and goes on
+  where it stopped, also after a restart.
 * A download from a server that serves parts (`FileServer.ranges`) comes in pieces, each a request of its own, and goes
   on at any byte.  The official servers do not say that they serve parts, and asking would tell them which program
   asks: they are asked for the whole file, which after an interruption comes from its beginning.
@@ -24,14 +26,25 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ramson.crypto.files import FileTooLarge
-from ramson.errors import LocalError, ParseError, RemoteError
+from ramson.errors import LocalError, ParseError
+from ramson.messenger.file_errors import PASSING, FileError, refusal
 from ramson.messenger.message import Progress
+from ramson.messenger.pieces import Note, NotTaken, PieceSize, PieceUpload
 from ramson.network import RequestFailed
 from ramson.network.failures import TABLE, Retry
-from ramson.protocol.file_server import MAX_FILE, FileInfo, FileServer, parse_content_range, parse_info
+from ramson.protocol.file_server import (
+    MAX_FILE,
+    FileInfo,
+    FileServer,
+    parse_content_range,
+    parse_info,
+    server_base,
+)
 from ramson.protocol.file_url import FileUrl
 from ramson.protocol.onion import ServerDestination
+from ramson.protocol.resumable_uploads import is_place
 from ramson.protocol.server_v4 import ServerRequest, ServerResponse
+from ramson.world import Clock
 
 SECONDS: Final = 30.0  # for one attempt
 PIECE: Final = 1024 * 1024  # bytes asked for at a time
@@ -39,7 +52,6 @@ TRIES: Final = 3
 FIRST_PAUSE: Final = 1.0  # seconds, doubled after each try
 
 _OCTETS = "application/octet-stream"
-_PASSING = frozenset({429, 500, 502, 503, 504})  # what a server may get over
 
 Keep = Callable[[bytes], Awaitable[None]]
 
@@ -48,19 +60,8 @@ def no_progress(_done: int, _total: int) -> None:
     """Tell nobody."""
 
 
-class FileError(RemoteError):
-    """A file server did not do what was asked; `status` is its code."""
-
-    def __init__(self, message: str, status: int, *, remedy: str = "Try again later.") -> None:
-        super().__init__(message, remedy=remedy)
-        self.status = status
-
-
-class FileGone(FileError):
-    """The file has expired or never was; asking again is of no use."""
-
-    def __init__(self) -> None:
-        super().__init__("the file is no longer on the server", 404, remedy="Ask for it to be sent again.")
+def no_note(_place: str) -> None:
+    """Keep nothing."""
 
 
 class UnknownServer(LocalError):
@@ -102,12 +103,15 @@ class Transfers:
         self,
         network: Caller,
         server: FileServer,
+        clock: Clock,
         *,
         default: FileServer | None = None,
         trusted: Sequence[FileServer] = (),
     ) -> None:
         self._network = network
         self._server = server
+        self._clock = clock
+        self._piece_size = PieceSize()
         self._default = default or server
         self._trusted = [server, self._default, *trusted]
 
@@ -123,20 +127,69 @@ class Transfers:
         raise UnknownServer(url)
 
     async def upload(
-        self, blob: bytes, *, deterministic: bool, ttl_s: int | None = None, progress: Progress = no_progress
+        self,
+        blob: bytes,
+        *,
+        deterministic: bool,
+        ttl_s: int | None = None,
+        progress: Progress = no_progress,
+        begun: str = "",
+        note: Note = no_note,
     ) -> Uploaded:
         """Put an encrypted file on the server and return its URL, which marks the `deterministic` form.
 
-        `ttl_s` asks for a lifetime; the server decides.  Raises FileTooLarge, FileError, and what `call_server` raises.
+        `ttl_s` asks for a lifetime; the server decides.  `note` is told what a later call with the very same `blob` has
+        to be given as `begun` in order to go on where this one stopped; empty when there is nothing to go on from.
+        `progress` may raise, which ends the upload.  Raises FileTooLarge, FileError, and what `call_server` raises.
         """
         if len(blob) > MAX_FILE:
             raise FileTooLarge(len(blob), MAX_FILE)
-        progress(0, len(blob))
-        headers = {"Content-Type": _OCTETS} | _ttl(ttl_s)
-        reply = await self._ask(self._server, ServerRequest("POST", "/file", headers, blob))
-        info = parse_info(reply.body or b"", needs_id=True)
+        info = await self._upload_in_pieces(blob, ttl_s, progress, begun, note)
+        if info is None:
+            info = await self._upload_at_once(blob, ttl_s, progress)
         progress(len(blob), len(blob))
         return Uploaded(FileUrl.on(self._server, info.id, deterministic=deterministic, default=self._default), info)
+
+    async def _upload_at_once(self, blob: bytes, ttl_s: int | None, progress: Progress) -> FileInfo:
+        progress(0, len(blob))
+        headers = {"Content-Type": _OCTETS} | _ttl(ttl_s)
+        try:
+            reply = await self._ask(self._server, ServerRequest("POST", "/file", headers, blob))
+        except RequestFailed:
+            self._piece_size.failed(len(blob))
+            raise
+        return parse_info(reply.body or b"", needs_id=True)
+
+    async def _upload_in_pieces(
+        self, blob: bytes, ttl_s: int | None, progress: Progress, begun: str, note: Note
+    ) -> FileInfo | None:
+        """Upload a file in pieces; None where it has to go, or can as well go, at once."""
+        base, server = server_base(self._server.url), self._server
+        place = begun.removeprefix(base)
+        if not is_place(place):  # also if it is of another server
+            place = ""
+        if not server.resumable or (not place and len(blob) <= self._piece_size.bytes):
+            return None
+
+        def note_place(found: str) -> None:
+            note(base + found if found else "")
+
+        upload = PieceUpload(
+            lambda request: self._network.call_server(server.destination, request, seconds=SECONDS),
+            self._clock,
+            self._piece_size,
+            blob,
+            headers={"Content-Type": _OCTETS} | _ttl(ttl_s),
+            begun=place,
+            note=note_place,
+            progress=progress,
+        )
+        if not place:
+            progress(0, len(blob))
+        try:
+            return await upload.run()
+        except NotTaken:
+            return None
 
     async def fetch(self, url: FileUrl, *, progress: Progress = no_progress) -> bytes:
         """Return the blob of a URL, still encrypted.  Raises FileGone, FileError, UnknownServer, ParseError."""
@@ -191,27 +244,14 @@ class Transfers:
             else:
                 if 200 <= reply.code < 300:
                     return reply
-                if reply.code not in _PASSING or attempt == TRIES:
-                    raise _refusal(reply.code)
+                if reply.code not in PASSING or attempt == TRIES:
+                    raise refusal(reply.code)
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
         raise AssertionError("the last attempt returns or raises")
 
 
 def _ttl(seconds: int | None) -> dict[str, str]:
     return {} if seconds is None else {"X-FS-TTL": str(seconds)}
-
-
-def _refusal(code: int) -> FileError:
-    match code:
-        case 404:
-            return FileGone()
-        case 413:
-            return FileError("the file is too large for the server", code, remedy="Make it smaller or split it.")
-        case 507:
-            return FileError("the server has no room left", code)
-        case 429:
-            return FileError("the server is asked too often", code)
-    return FileError(f"the file server answered {code}", code)
 
 
 def _piece(reply: ServerResponse, have: int, total: int) -> tuple[bytes, int]:

@@ -24,7 +24,8 @@ from ramson.crypto.entropy import Entropy
 from ramson.crypto.files import Source, digest_of, legacy, of_bytes, stream
 from ramson.crypto.files.stream import Purpose
 from ramson.errors import LocalError, ParseError
-from ramson.messenger.file_transfers import Caller, FileGone, Transfers, no_progress
+from ramson.messenger.file_errors import FileGone
+from ramson.messenger.file_transfers import Caller, Transfers, no_progress
 from ramson.messenger.message import Progress
 from ramson.protocol.content import Attachment
 from ramson.protocol.file_server import MAX_FILE, FileServer
@@ -72,7 +73,7 @@ class Files:
         default: FileServer | None = None,
         trusted: Sequence[FileServer] = (),
     ) -> None:
-        self.transfers = Transfers(network, server, default=default, trusted=trusted)
+        self.transfers = Transfers(network, server, world.clock, default=default, trusted=trusted)
         self._entropy = world.entropy
         self._disk = world.disk()
 

@@ -20,7 +20,8 @@ from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, ParseError, RemoteError
 from ramson.messenger.avatars import DAY_MS, Avatars, PictureState
 from ramson.messenger.events import Event, PictureChanged
-from ramson.messenger.file_transfers import FileGone, UnknownServer
+from ramson.messenger.file_errors import FileGone
+from ramson.messenger.file_transfers import UnknownServer
 from ramson.messenger.images import cleaned, look_at
 from ramson.messenger.message import NoFileServer
 from ramson.messenger.pulse import Pulse

@@ -23,7 +23,8 @@ script that has been released is never edited: a change is a new script at the e
 * `seen`: hashes of everything fetched from the swarm, readable or not.
 * `positions`: how far each node of the swarm has been read.
 * `files`: what a message of ours carries and no file server has yet, encrypted; `message` is NULL while the message is
-  being written.  `blob` goes when it is uploaded, the row when the message is sealed.
+  being written.  `blob` goes when it is uploaded, the row when the message is sealed.  `begun` is where the upload of
+  just these bytes goes on, `sent` how many of them the server has said to have.
 * `fetched`: what became of files that others sent: saved, or gone from the server.
 * `pictures`: profile pictures by where they are and what opens them; without `data` they could not be had at
   `tried_ms`.
@@ -250,6 +251,10 @@ _MIGRATIONS = (
         tried_ms INTEGER NOT NULL,
         PRIMARY KEY (url, key)
     ) STRICT;
+    """,
+    """
+    ALTER TABLE files ADD COLUMN begun TEXT NOT NULL DEFAULT '';
+    ALTER TABLE files ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
     """,
 )
 

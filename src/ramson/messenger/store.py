@@ -356,7 +356,8 @@ class Store:
         row = self.db.first(
             "SELECT state, sent_ms, hash, stored, total, reason,"
             " coalesce((SELECT sum(attempts) FROM outbox WHERE outbox.message = messages.id), 0),"
-            " coalesce((SELECT sum(size) FROM files WHERE files.message = messages.id AND blob IS NULL), 0),"
+            " coalesce((SELECT sum(CASE WHEN blob IS NULL THEN size ELSE sent END) FROM files"
+            " WHERE files.message = messages.id), 0),"
             " coalesce((SELECT sum(size) FROM files WHERE files.message = messages.id), 0)"
             " FROM messages WHERE id = ?",
             (message,),

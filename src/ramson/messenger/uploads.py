@@ -9,9 +9,13 @@ their content keeps one copy.  With the last file the message is sealed and queu
 So files do not hold up what is written after them: a text may arrive earlier than the picture before it, and
 everybody's program shows both by their sent times.
 
-An upload is one request, so the share of what is uploaded grows file by file.  Failures delay a message, each time
-longer, up to `LONGEST_DELAY`; what a server refuses `REFUSALS` times in a row, or at once as too large, fails the
-message for good.  Its files stay, so that it can be sent again.
+Where the server takes a file in pieces, the place where its upload goes on is noted beside its bytes, which never
+change, so a restart goes on with just these bytes; the share of what is uploaded grows piece by piece, elsewhere file
+by file.  A message that is taken back meanwhile ends its upload with the next piece.
+
+Failures delay a message, each time longer while nothing gets through, up to `LONGEST_DELAY`; what a server refuses
+`REFUSALS` times in a row, or at once as too large, fails the message for good.  Its files stay, so that it can be sent
+again.
 
 Spec: files-and-push.md §7.2; messaging.md §3.3.
 """
@@ -28,7 +32,9 @@ from typing import Final
 from ramson.crypto.files import FileTooLarge
 from ramson.errors import ParseError, RemoteError
 from ramson.messenger import letters
-from ramson.messenger.file_transfers import FileError, Transfers
+from ramson.messenger.attached import WaitingFile
+from ramson.messenger.file_errors import FileError
+from ramson.messenger.file_transfers import Transfers, Uploaded
 from ramson.messenger.message import NoFileServer, Receipt
 from ramson.messenger.pulse import Pulse
 from ramson.messenger.store import Store
@@ -44,6 +50,10 @@ _TOO_LARGE: Final = 413
 _PASSING: Final = frozenset({408, 425, 429})  # of the 4xx answers, those that time heals
 
 _log = logging.getLogger(__name__)
+
+
+class _TakenBack(Exception):
+    """The file is not wanted any more."""
 
 
 class Uploads:
@@ -107,9 +117,14 @@ class Uploads:
         try:
             delay, refusals = SHORTEST_DELAY, 0
             while message in self._attached.waiting():
+                before = self._store.receipt(message).uploaded
                 try:
                     uploaded = await self._upload_next(message)
+                except _TakenBack:
+                    return
                 except (RemoteError, FileTooLarge) as error:
+                    if self._store.receipt(message).uploaded > before:
+                        delay = SHORTEST_DELAY
                     refusals = refusals + 1 if _is_refusal(error) else 0
                     if refusals == REFUSALS or _is_too_large(error):
                         self._failed(message, str(error))
@@ -127,19 +142,38 @@ class Uploads:
             self._busy.discard(message)
 
     async def _upload_next(self, message: int) -> bool:
-        """Upload the next file of a message; return whether there was one.  Raises RemoteError, FileTooLarge."""
+        """Upload the next file of a message; return whether there was one.
+
+        Raises RemoteError, FileTooLarge, _TakenBack.
+        """
         if self._transfers is None:
             raise NoFileServer("this network has no file server")
         async with self._slots:  # before the file is read: nobody waits with one in memory
             file = self._attached.next_file(message)
             if file is None:
                 return False
-            uploaded = await self._transfers.upload(file.blob, deterministic=False)
+            uploaded = await self._upload(self._transfers, message, file)
         with self._store.db.transaction():
             self._attached.uploaded(file.id, str(uploaded.url))
             self._store.upload_went(message, "")
         self._on_progress(self._store.receipt(message))
         return True
+
+    async def _upload(self, transfers: Transfers, message: int, file: WaitingFile) -> Uploaded:
+        def note(where: str) -> None:
+            with self._store.db.transaction():
+                self._attached.begun(file.id, where)
+
+        def progress(done: int, total: int) -> None:
+            if done in {0, total}:  # the end is told when it is known where the file is
+                return
+            with self._store.db.transaction():
+                if not self._attached.sent(file.id, done):
+                    raise _TakenBack
+                self._store.upload_went(message, "")
+            self._on_progress(self._store.receipt(message))
+
+        return await transfers.upload(file.blob, deterministic=False, begun=file.begun, note=note, progress=progress)
 
     def _delayed(self, message: int, reason: str) -> None:
         with self._store.db.transaction():

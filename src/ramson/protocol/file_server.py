@@ -47,13 +47,15 @@ class FileServer:
 
     `url` has a scheme and a host, perhaps a port, and nothing after them.  `also` are other keys (X25519 or
     Ed25519) by which URLs may name this very server.  With `ranges` it serves parts of files, so that a
-    download can go on where it stopped; official servers do not say that they do.
+    download can go on where it stopped; with `resumable` it takes files in pieces (`resumable_uploads`), so that an
+    upload can.  Official servers do not say that they do the first, and know nothing of the second.
     """
 
     url: str
     x25519: bytes
     also: tuple[bytes, ...] = ()
     ranges: bool = False
+    resumable: bool = False
 
     def __post_init__(self) -> None:
         server_base(self.url)

@@ -63,7 +63,8 @@ class NetworkFile:
 
     `ons` is the name the daemon knows: `{"name_hash": hex, "result": {…}}`.  `diversity` is the IPv4 prefix
     length within which no two hops of a path may lie: 24 as on the public network, 32 when nodes share a /24.
-    `file_server` is the one that clients of this network use: `{"url": …, "pubkey": X25519 in hex, "ranges": bool}`.
+    `file_server` is the one that clients of this network use: `{"url": …, "pubkey": X25519 in hex, "ranges": bool,
+    "resumable": bool}`.
     `node_lists` says who signs lists of its nodes and where such lists are (`list_channels`).
     """
 
@@ -123,7 +124,12 @@ def encode(network: NetworkFile) -> bytes:
         document["ons"] = network.ons
     if network.file_server is not None:
         server = network.file_server
-        document["file_server"] = {"url": server.url, "pubkey": server.x25519.hex(), "ranges": server.ranges}
+        document["file_server"] = {
+            "url": server.url,
+            "pubkey": server.x25519.hex(),
+            "ranges": server.ranges,
+            "resumable": server.resumable,
+        }
     if network.node_lists is not None:
         document["node_lists"] = list_channels.to_document(network.node_lists)
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
@@ -197,8 +203,9 @@ def _file_server(document: Mapping[str, Any] | None) -> FileServer | None:
     if document is None:
         return None
     key, ranges = _key(document, "pubkey"), _get(document, "ranges", bool, default=False)
+    resumable = _get(document, "resumable", bool, default=False)
     try:
-        return FileServer(_get(document, "url", str), key, ranges=ranges)
+        return FileServer(_get(document, "url", str), key, ranges=ranges, resumable=resumable)
     except BadServerUrl:
         raise ParseError("network file: the `url` of the file server is not http[s]://host[:port]") from None
 

@@ -152,7 +152,7 @@ class SimulatedNetwork:
                 await asyncio.Event().wait()
 
         self._simulation.host(FILES_ADDRESS).start(serve)
-        return FileServer(f"http://{endpoint}", keys.x25519.public, ranges=True)
+        return FileServer(f"http://{endpoint}", keys.x25519.public, ranges=True, resumable=True)
 
     async def _run_seed(self, world: World) -> None:
         registry = FileRegistry(self.file, entropy=world.entropy)
