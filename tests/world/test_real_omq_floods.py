@@ -75,7 +75,9 @@ class Client:
 
     async def is_served(self, seconds=8.0):
         await self.say(b"storage.info", b"tag")
-        return await self.hears(seconds) == [b"REPLY", b"tag", b"info"]
+        while (heard := await self.hears(seconds)) == [b"REPLY", b"early", b"info"]:
+            pass
+        return heard == [b"REPLY", b"tag", b"info"]
 
     async def event(self, seconds=8.0):
         """Wait for a finished handshake, or a lost connection."""
@@ -312,8 +314,10 @@ async def test_a_node_that_was_cut_off_in_silence_notices_within_seconds(monkeyp
             with Client(served.port, "127.0.0.3", routing_id=name) as thief:
                 assert await thief.event() is zmq.EVENT_HANDSHAKE_SUCCEEDED
                 await asyncio.sleep(0.2)
-                for _ in range(20):  # what is sent now goes nowhere
-                    await node.say(b"storage.info", b"lost")
-                assert await node.event(10) is zmq.EVENT_DISCONNECTED
+                lost = asyncio.create_task(node.event(10))
+                while not lost.done():  # it says on, as a node does: libzmq may have taken what came at once
+                    await node.say(b"storage.info", b"early")
+                    await asyncio.sleep(0.05)
+                assert lost.result() is zmq.EVENT_DISCONNECTED
                 assert await node.event(10) is zmq.EVENT_HANDSHAKE_SUCCEEDED
                 assert await node.is_served()
