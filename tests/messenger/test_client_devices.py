@@ -195,13 +195,15 @@ def test_a_node_that_does_not_confirm_a_deletion_is_named_and_the_file_stays(tow
             dead = next(number for number, record in enumerate(town.network.records) if record == swarm[0])
             town.network.kill(dead)
             await asyncio.sleep(60)
-            deletion = await alice.delete_account(everywhere=True)
+            told = []
+            deletion = await alice.delete_account(everywhere=True, progress=told.append)
             there = (town.directory / "0.ramson").exists()
             only_here = await alice.delete_account(everywhere=False)
-        return deletion, swarm[0], there, only_here, (town.directory / "0.ramson").exists()
+        return deletion, told, swarm[0], there, only_here, (town.directory / "0.ramson").exists()
 
-    deletion, dead, there, only_here, still = town.run(main)
+    deletion, told, dead, there, only_here, still = town.run(main)
     assert [node.ed25519 for node in deletion.failed] == [dead.ed25519]
+    assert (told[0].confirmed, told[-1]) == ((), deletion)
     assert (there, only_here.complete, still) == (True, True, False)
 
 

@@ -72,6 +72,20 @@ def test_what_no_node_would_take_is_not_sent(run):
     run(main)
 
 
+def test_a_member_that_we_gave_up_asking_is_named_all_the_same_when_it_does_not_delete(run):
+    async def main(network):
+        dead = run.town.records[0]
+        await network.store(KEYS.id, b"message", ttl_ms=DAY)
+        run.town.kill(0)
+        await asyncio.sleep(60)  # until nobody waits for the dead node any more
+        network._routing.drop_node(dead.ed25519, "it failed 3 times")
+        done = await insist(lambda: network.delete_all(KEYS))
+        return dead, done
+
+    dead, done = run(main)
+    assert [node.ed25519 for node in done.failed] == [dead.ed25519]
+
+
 def test_everything_is_deleted_and_each_member_signs_for_it_or_is_named(run):
     async def main(network):
         names = await network.replace(KEYS, [Item(3, b"config"), Item(2, b"profile")], [])

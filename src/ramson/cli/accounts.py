@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -164,13 +165,19 @@ def delete(
     where = "on this device and in the network" if everywhere else "on this device"
     if not yes and not confirm(f"Delete the account and all its messages {where}, for good?"):
         raise typer.Exit(1)
-    with progress("Deleting the account…"):
-        deletion = run(_deleted(path, passphrase, profile, everywhere=everywhere))
+    with progress("Deleting the account…") as show:
+
+        def tell(deletion: Deletion) -> None:
+            total = len(deletion.confirmed) + len(deletion.failed)
+            silent = "; a silent one is waited for up to 20 s" if deletion.failed else ""
+            show(f"Deleting the account… {len(deletion.confirmed)} of {total} nodes have confirmed{silent}")
+
+        deletion = run(_deleted(path, passphrase, profile, tell, everywhere=everywhere))
     if not deletion.complete:
         raise NotDeleted(
             f"{len(deletion.failed)} of {len(deletion.failed) + len(deletion.confirmed)} nodes did not confirm,"
             " and the account file was not deleted",
-            remedy="Try again later, or without --everywhere.",
+            remedy="Try again later, or without --everywhere: what a node keeps it forgets within 30 days.",
         )
     result(f"deleted: confirmed by {len(deletion.confirmed)} nodes" if everywhere else "deleted")
 
@@ -181,7 +188,9 @@ async def _keys(path: Path, passphrase: str) -> AccountKeys:
     return store.keys
 
 
-async def _deleted(path: Path, passphrase: str, profile: NetworkProfile, *, everywhere: bool) -> Deletion:
+async def _deleted(
+    path: Path, passphrase: str, profile: NetworkProfile, tell: Callable[[Deletion], None], *, everywhere: bool
+) -> Deletion:
     async with Client.open(
         path,
         passphrase=passphrase,
@@ -190,4 +199,4 @@ async def _deleted(path: Path, passphrase: str, profile: NetworkProfile, *, ever
         connect=everywhere,
         reach=reach_settings(),
     ) as me:
-        return await me.delete_account(everywhere=everywhere)
+        return await me.delete_account(everywhere=everywhere, progress=tell)

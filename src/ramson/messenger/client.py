@@ -308,17 +308,18 @@ class Client:
         self._check_receiving()
         await self._engine.sync.settled()
 
-    async def delete_account(self, *, everywhere: bool) -> Deletion:
+    async def delete_account(self, *, everywhere: bool, progress: Callable[[Deletion], None] | None = None) -> Deletion:
         """Delete the account file; with `everywhere` first all that our swarm keeps, as each of its nodes confirms.
 
         The client can do nothing after it.  What others have of us stays with them.  The file stays if a node did not
-        confirm: see the result.  Raises RemoteError if no node could be asked.
+        confirm: see the result.  `progress` is told who has and who has not yet; a node that is silent takes 5 to 20 s.
+        Raises RemoteError if no node could be asked.
         """
         parts = self._open_parts()
         await parts.tasks.stop()
         deletion = Deletion()
         if everywhere:
-            deletion = await delete_swarm(parts.network, parts.engine.store.keys)
+            deletion = await delete_swarm(parts.network, parts.engine.store.keys, progress or _untold)
             if not deletion.complete:
                 return deletion
         parts.deleted = True
@@ -567,6 +568,10 @@ class Client:
         self._open_parts()
         if not self._receive:
             raise NotReceiving("this client does not receive", remedy="Open it without receive=False.")
+
+
+def _untold(_deletion: Deletion) -> None:
+    """Tell nobody how far a deletion is."""
 
 
 def _id(person: Person) -> AccountId:

@@ -101,7 +101,7 @@ class Mailbox:
             return [store if keys is None or anyone_may_store(namespace) else sign(store, keys)]
 
         def read(answer: Answer, sent: Sequence[Store]) -> StoreReceipt:
-            found = receipts.vouched(sent[0], read_reply(sent[0], answer.results[0].body), self._routing.pool)
+            found = receipts.vouched(sent[0], read_reply(sent[0], answer.results[0].body), self._routing.listed)
             good, bad = receipts.stored_by(found, expected)
             if not good:
                 raise ParseError("no node of the swarm confirms that it keeps the message")
@@ -162,7 +162,7 @@ class Mailbox:
         if not isinstance(request, Expire):
             return frozenset()
         reply = read_reply(request, answer.results[-1].body)
-        found = receipts.vouched(request, reply, self._routing.pool)
+        found = receipts.vouched(request, reply, self._routing.listed)
         return frozenset(receipts.expired(found, request.messages).expiries)
 
     def _retrieves(self, keys: AccountKeys, namespaces: Sequence[int], last: Mapping[int, str]) -> list[Retrieve]:
@@ -243,17 +243,17 @@ class Mailbox:
 
         def read(answer: Answer, sent: Sequence[AccountRequest]) -> tuple[str, ...]:
             for request, result, name in zip(sent, answer.results, expected, strict=False):
-                found = receipts.vouched(request, read_reply(request, result.body), self._routing.pool)
+                found = receipts.vouched(request, read_reply(request, result.body), self._routing.listed)
                 if not receipts.stored_by(found, name)[0]:
                     raise ParseError("no node of the swarm confirms that it keeps the message")
             return expected
 
         return await self._swarm.ask(keys.id.raw, make, read, in_order=True)
 
-    async def delete_all(self, keys: AccountKeys) -> DeleteReceipt:
+    async def delete_all(self, keys: AccountKeys, *, only: NodeRecord | None = None) -> DeleteReceipt:
         """Delete everything in our own mailbox, in all namespaces; members without a valid signature have failed.
 
-        Raises NetworkError.
+        With `only` no other member is asked to see to it.  Raises NetworkError.
         """
 
         def make(_member: NodeRecord) -> list[DeleteAll]:
@@ -262,7 +262,7 @@ class Mailbox:
         def read(answer: Answer, sent: Sequence[DeleteAll]) -> DeleteReceipt:
             return receipts.deleted_all(self._vouched(answer, sent))
 
-        return await self._swarm.ask(keys.id.raw, make, read)
+        return await self._swarm.ask(keys.id.raw, make, read, only=only)
 
     async def delete(self, keys: AccountKeys, hashes: Sequence[str]) -> DeleteReceipt:
         """Delete messages from our own mailbox, whatever their namespaces.  Raises NetworkError."""
@@ -295,7 +295,7 @@ class Mailbox:
         return await self._swarm.ask(keys.id.raw, make, read)
 
     def _vouched(self, answer: Answer, sent: Sequence[Delete | DeleteAll | Expire]) -> receipts.Vouched:
-        found = receipts.vouched(sent[0], read_reply(sent[0], answer.results[0].body), self._routing.pool)
+        found = receipts.vouched(sent[0], read_reply(sent[0], answer.results[0].body), self._routing.listed)
         if not found.signed:
             raise ParseError("no node of the swarm confirms the change")
         return found

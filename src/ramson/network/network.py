@@ -286,10 +286,10 @@ class Network:
         await self._way_in()
         return await self._mailbox.replace(keys, items, obsolete)
 
-    async def delete_all(self, keys: AccountKeys) -> DeleteReceipt:
+    async def delete_all(self, keys: AccountKeys, *, only: NodeRecord | None = None) -> DeleteReceipt:
         """Delete everything of our own; see `Mailbox.delete_all`."""
         await self._way_in()
-        return await self._mailbox.delete_all(keys)
+        return await self._mailbox.delete_all(keys, only=only)
 
     async def delete(self, keys: AccountKeys, hashes: Sequence[str]) -> DeleteReceipt:
         """Delete messages of our own; see `Mailbox.delete`."""

@@ -115,6 +115,7 @@ class Routing:
         self._entropy = entropy
         self._trace = trace
         self._pool: dict[bytes, NodeRecord] = {}
+        self._listed: Mapping[bytes, NodeRecord] = {}
         self._failures: dict[bytes, int] = {}
         self._guards: list[bytes] = []
         self._standings: list[_Standing] = []
@@ -128,6 +129,11 @@ class Routing:
         return MappingProxyType(self._pool)
 
     @property
+    def listed(self) -> Mapping[bytes, NodeRecord]:
+        """All nodes of the last list, also those that left the pool since: they still keep what they keep."""
+        return MappingProxyType(self._listed)
+
+    @property
     def usable(self) -> bool:
         """Whether the pool is large and varied enough to build paths from."""
         return (
@@ -139,7 +145,8 @@ class Routing:
 
         Guards stay remembered unless the new list lacks them.  Nodes without an address are left out.
         """
-        self._pool = {node.ed25519: node for node in nodes if node.contactable}
+        self._listed = {node.ed25519: node for node in nodes if node.contactable}
+        self._pool = dict(self._listed)
         self._hops = {key: node for key, node in self._pool.items() if self._may_be_hop(node)}
         self._failures.clear()
         self._guards = [key for key in self._guards if key in self._hops]

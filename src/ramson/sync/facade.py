@@ -328,13 +328,14 @@ class Client(Opened):
         """
         self._wait(lambda: self._inner.synced())
 
-    def delete_account(self, *, everywhere: bool) -> Deletion:
+    def delete_account(self, *, everywhere: bool, progress: Callable[[Deletion], None] | None = None) -> Deletion:
         """Delete the account file; with `everywhere` first all that our swarm keeps, as each of its nodes confirms.
 
         The client can do nothing after it.  What others have of us stays with them.  The file stays if a node did not
-        confirm: see the result.  Raises RemoteError if no node could be asked.
+        confirm: see the result.  `progress` is told who has and who has not yet; a node that is silent takes 5 to 20 s.
+        Raises RemoteError if no node could be asked.
         """
-        answer: Deletion = self._wait(lambda: self._inner.delete_account(everywhere=everywhere))
+        answer: Deletion = self._wait(lambda: self._inner.delete_account(everywhere=everywhere, progress=progress))
         return answer
 
     @property
