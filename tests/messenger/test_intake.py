@@ -20,8 +20,10 @@ from ramson.protocol.config import ConfigKind, Contact
 from ramson.protocol.content import (
     Call,
     CallStep,
+    DataExtraction,
     Expiration,
     ExpirationMode,
+    Extraction,
     GroupInvite,
     GroupPromotion,
     OtherContent,
@@ -141,6 +143,7 @@ def test_strangers_only_make_requests(store, bob):
         letter(bob, Call(CallStep.OFFER, "c", NOW)),
         letter(bob, RequestResponse(True, NOW)),
         letter(bob, ReadReceipt((1,), NOW)),
+        letter(bob, DataExtraction(Extraction.SCREENSHOT, NOW)),
         letter(bob, OtherContent(("x",), NOW)),
     )
     assert told == []
@@ -176,8 +179,28 @@ def test_a_call_is_missed_once(store, bob):
     befriend(store, bob)
     take(store, letter(bob, Call(CallStep.PRE_OFFER, "c", NOW)), letter(bob, Call(CallStep.OFFER, "c", NOW + 1)))
     take(store, letter(bob, Call(CallStep.ICE_CANDIDATES, "c", NOW + 2)))
+    take(store, letter(bob, Call(CallStep.END_CALL, "e", NOW + 2)))
     take(store, letter(bob, Call(CallStep.OFFER, "d", NOW + 3)))
     assert [entry[2] for entry in state(store, bob)] == [Kind.MISSED_CALL] * 2
+
+
+def test_what_another_device_of_ours_did_is_not_taken_for_what_was_done_to_us(store, alice, bob):
+    befriend(store, bob)
+    befriend(store, alice)
+    store.set_setting(READ_RECEIPTS, on=True)
+    take(store, letter(alice, TextMessage("a note", NOW - 1)))
+    told = take(
+        store,
+        letter(alice, Typing(True, NOW)),
+        letter(alice, Call(CallStep.OFFER, "c", NOW)),
+        letter(alice, Call(CallStep.ANSWER, "d", NOW), to=bob),
+        letter(alice, ReadReceipt((NOW - 1,), NOW)),
+        letter(alice, RequestResponse(True, NOW, Profile("Alice", updated_s=5))),
+    )
+    assert told == []
+    assert len(state(store, alice)) == 1
+    assert state(store, bob) == []
+    assert store.configs.contact(alice.id).name == ""
 
 
 def test_group_invitations_stand_in_the_conversation(store, bob):
