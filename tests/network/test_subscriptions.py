@@ -14,6 +14,7 @@ from ramson.network.subscriptions import LONGEST_REST, LOOK, MOST_MESSAGES, PATI
 from ramson.protocol import bt
 from ramson.protocol.monitor import LIFETIME
 from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.storage import Result
 from ramson.world import Command, Endpoint, MissingExtra
 from ramson.world.simulated import Simulation
 
@@ -414,3 +415,36 @@ def test_without_the_library_it_fails_and_says_so(town):
         assert isinstance(caught.value.exceptions[0], MissingExtra)
 
     town.sim.run(main())
+
+
+# ---- ports, which lists for clients leave out
+
+
+def described(record, **changes):
+    said = {"pubkey_ed25519": record.ed25519.hex(), "pubkey_x25519": record.x25519.hex(), "pubkey_legacy": "00" * 32}
+    return said | {"ip": record.ip, "port_https": 22021, "port_omq": OMQ_PORT, "address": "x", **changes}
+
+
+def test_a_node_is_asked_itself_where_it_listens_and_nothing_else_of_its_answer_counts(town):
+    liar, asked = town.nodes[0], []
+    for node in town.nodes:
+        node.record = NodeRecord(node.record.ed25519, node.record.x25519, b"", node.address, 22021, 0, 7)
+    town.home.members = [node.record for node in town.nodes]
+
+    async def request(node, requests):
+        (question,) = requests
+        assert question.account == KEYS.id.raw
+        asked.append(node)
+        others = [described(other.record, ip="10.66.6.6") for other in town.nodes]
+        swarm = {"snodes": [] if node == liar.record else others, "swarm": "7"}
+        return [Result(200, swarm)]
+
+    town.home.request = request
+
+    async def main():
+        await asyncio.sleep(120)
+        assert len(town.live) == WANTED
+        assert liar not in town.live
+
+    town.run(main)
+    assert {node.ip for node in asked} <= {node.address for node in town.nodes}

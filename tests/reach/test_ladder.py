@@ -181,7 +181,7 @@ def test_the_straight_way_is_taken_and_nothing_else_touched_while_it_answers(way
     assert all(way.closed == way.opened for way in ways.all())
 
 
-def test_it_says_whether_the_way_in_use_is_the_straight_one_the_moment_it_changes(ways):
+def test_it_says_whether_guards_see_this_device_itself_the_moment_that_changes(ways):
     async def scene(ladder: Ladder) -> list[bool]:
         said = []
         ladder.watch(lambda: said.append(ladder.straight), lambda: said.append(ladder.straight))
@@ -189,12 +189,13 @@ def test_it_says_whether_the_way_in_use_is_the_straight_one_the_moment_it_change
         await passes(ladder, ways)
         assert ladder.straight
         assert said[-1]
-        ways.direct.fails = reset
-        for _ in range(5):
-            await ladder.test(ways.nodes.records[0])
-        await asyncio.sleep(10)
-        assert ladder.status.using.label == "split"
-        assert not ladder.straight
+        for now_failing, taken, straight in ((ways.direct, "split", True), (ways.split, "proxy", False)):
+            now_failing.fails = reset
+            for _ in range(5):
+                await ladder.test(ways.nodes.records[0])
+            await asyncio.sleep(10)
+            assert ladder.status.using.label == taken
+            assert ladder.straight is straight
         return said
 
     assert not play(ways, scene)[-1]

@@ -29,6 +29,7 @@ from ramson.messenger.events import (
     ReactionChanged,
     RequestAccepted,
     RequestReceived,
+    SubscriptionChanged,
     TimerChanged,
     TypingChanged,
 )
@@ -49,6 +50,7 @@ from ramson.messenger.message import (
     Receipt,
     State,
 )
+from ramson.messenger.opening import SubscriptionRefused
 from ramson.messenger.pictures import Contact, NoPicture
 from ramson.messenger.vault import (
     AccountFileError,
@@ -116,6 +118,8 @@ __all__ = [
     "RequestReceived",
     "Settings",
     "State",
+    "SubscriptionChanged",
+    "SubscriptionRefused",
     "TimerChanged",
     "TooManyReactions",
     "TypingChanged",

@@ -31,7 +31,7 @@ from ramson.messenger.engine import Engine
 from ramson.messenger.events import EventStream
 from ramson.messenger.intake import READ_RECEIPTS, TYPING
 from ramson.messenger.message import Attachable, Conversation, Message, Receipt
-from ramson.messenger.opening import Parts, connected
+from ramson.messenger.opening import Parts, check_straight, connected
 from ramson.messenger.pictures import Contact
 from ramson.messenger.vault import KeyCost
 from ramson.network import MAINNET, NetworkProfile, PathStatus, Trace
@@ -46,6 +46,7 @@ from ramson.protocol.content import (
     Profile,
     Quote,
 )
+from ramson.protocol.nodes import NodeRecord
 from ramson.reach import NO_WISHES, ReachSettings
 from ramson.world import World, real
 
@@ -90,6 +91,7 @@ class Client:
         connect: bool = True,
         reach: ReachSettings = NO_WISHES,
         share: bool = False,
+        subscribe: bool = False,
     ) -> None:
         self._path = path
         self._passphrase = passphrase
@@ -98,6 +100,7 @@ class Client:
         self._receive = receive and connect
         self._share = share
         self._connect = connect
+        self._subscribe = subscribe
         self._reach = reach
         self._trace = trace
         self._new: Callable[..., Awaitable[object]] | None = None
@@ -115,6 +118,7 @@ class Client:
         receive: bool = True,
         connect: bool = True,
         share: bool = False,
+        subscribe: bool = False,
         reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
@@ -125,7 +129,12 @@ class Client:
         file receives at a time; `share` is for a short visit beside one that does, which may then miss events, but
         no message.  `reach` says how to get out where the network is blocked; `trace` is told what the network does
         (see `ramson.network.trace`).
-        Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, AccountInUse, …).
+
+        With `subscribe` messages come at once, because two of the nodes that keep them tell us, over connections that
+        go straight to them: each learns this device's address together with the account id, which polling hides from
+        all.  Without it every few seconds is asked through paths.  It needs the extra `ramson[node]`.
+        Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, AccountInUse, …); SubscriptionRefused
+        for `subscribe` where `reach` names a proxy, a bridge or a route other than the straight one.
         """
         return cls(
             Path(path),
@@ -136,6 +145,7 @@ class Client:
             trace=trace,
             connect=connect,
             share=share,
+            subscribe=subscribe,
             reach=reach,
         )
 
@@ -151,6 +161,7 @@ class Client:
         phrase: str | None = None,
         cost: KeyCost = DEFAULT_COST,
         receive: bool = True,
+        subscribe: bool = False,
         reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
@@ -158,16 +169,20 @@ class Client:
 
         With `phrase` it is the account of that recovery phrase: its profile, contacts and read states come back from
         its swarm (`synced` waits for that).  `name` is the display name that messages carry, of a restored account only
-        if it has none; `cost` is what a guess of the passphrase costs.
-        Entering raises AccountFileError, PhraseError, BadName.
+        if it has none; `cost` is what a guess of the passphrase costs.  About `subscribe` see `open`.
+        Entering raises AccountFileError, PhraseError, BadName, SubscriptionRefused.
         """
-        client = cls(Path(path), passphrase, network, world, receive=receive, trace=trace, reach=reach)
+        client = cls(
+            Path(path), passphrase, network, world, receive=receive, subscribe=subscribe, trace=trace, reach=reach
+        )
         client._new = partial(account.create, client._path, passphrase, name=name, phrase=phrase, cost=cost)
         return client
 
     # Life.
 
     async def __aenter__(self) -> Self:
+        if self._subscribe and self._receive:
+            check_straight(self._reach, self._profile)
         async with AsyncExitStack() as stack:
             world = self._world or real.world()
             if self._world is None:
@@ -188,6 +203,7 @@ class Client:
                 answers=self,
                 receive=self._receive,
                 connect=self._connect,
+                subscribe=self._subscribe,
                 reach=self._reach,
                 trace=self._trace,
             )
@@ -337,6 +353,15 @@ class Client:
     def watch_path(self) -> AsyncIterator[PathStatus]:
         """Iterate over the present path status and all that follow."""
         return self._open_parts().network.watch()
+
+    @property
+    def told_by(self) -> tuple[NodeRecord, ...]:
+        """The nodes that tell us of messages at once, each of which knows our address; none without `subscribe`.
+
+        Without any, news is asked for every few seconds.  SubscriptionChanged events tell when that changes.
+        """
+        subscriptions = self._open_parts().subscriptions
+        return () if subscriptions is None else subscriptions.live
 
     # Writing.
 

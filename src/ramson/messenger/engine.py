@@ -23,6 +23,7 @@ from ramson.messenger.events import (
     MessageSynced,
     MessageUploading,
     ReactionChanged,
+    SubscriptionChanged,
     TypingChanged,
 )
 from ramson.messenger.inbox import Inbox, Listeners
@@ -64,6 +65,7 @@ class Engine:
         self._answers = answers
         self._attachments = attachments
         self.pace = Pace(entropy)
+        self._told = False
         self.outbox = Outbox(store, carrier, entropy, self._settled)
         self.uploads = Uploads(
             store,
@@ -100,6 +102,13 @@ class Engine:
         if receive and self.pictures.possible:
             found.append((self.pictures.run(), "pictures"))
         return found
+
+    def told(self, live: bool) -> None:  # noqa: FBT001 - the only thing there is to say
+        """Learn whether nodes tell us of messages now."""
+        if live != self._told:
+            self._told = live
+            self.pace.told(told=live)
+            self.board.tell([SubscriptionChanged(live)])
 
     @property
     def attachments(self) -> Attachments:

@@ -63,6 +63,13 @@ class CatchUp:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionChanged:
+    """With `subscribe`: nodes tell us of messages at once from now on (`live`), or do so no longer and are asked."""
+
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PictureChanged:
     """Somebody's profile picture, or our own, was fetched or is another: see `contact.avatar`."""
 
@@ -165,6 +172,7 @@ Event: TypeAlias = (
     | MessageSettled
     | MessageUploading
     | CatchUp
+    | SubscriptionChanged
     | PictureChanged
     | ReactionChanged
     | TypingChanged

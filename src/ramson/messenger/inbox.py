@@ -1,7 +1,8 @@
 """Fetches what arrived in our own swarm, checks it, and hands each message to its consumer once.
 
-Theory of operation.  Every few seconds (see `pace`) two random nodes of the swarm are asked at the same time for what
-is new since the position each of them was last read to.  Nodes are not trusted:
+Theory of operation.  Every few seconds, or when a node says that there is something (see `pace`), two random nodes of
+the swarm are asked at the same time for what is new since the position each of them was last read to.  Nodes are not
+trusted:
 
 * what they return is named by the hash *we* compute, so a node cannot spoil a message by showing something
   else under its hash first;
@@ -40,6 +41,7 @@ from typing import Final, Protocol
 from ramson.crypto.account import AccountId, AccountKeys
 from ramson.crypto.hashing import message_hash
 from ramson.errors import RemoteError
+from ramson.messenger.announced import Announced
 from ramson.messenger.events import CatchUp, Event
 from ramson.messenger.intake import CONFIG_NAMESPACES, Intake, StoredConfig
 from ramson.messenger.letters import Letter
@@ -106,6 +108,7 @@ class Inbox:
     ) -> None:
         self._store = store
         self._pace = pace
+        self._announced = Announced(store.unseen)
         self._intake = Intake(store)
         self._source = source
         self._read = read
@@ -123,13 +126,22 @@ class Inbox:
         self._store.forget_seen(self._now())
         self._resume()
         while True:
-            more = False
+            more = failed = False
+            announced = self._announced.names
             try:
                 more = await self.poll()
             except RemoteError as error:
+                failed = True
                 _log.info("polling failed: %s", type(error).__name__)
+            else:
+                self._announced.looked_for(announced, asyncio.get_running_loop().time())
             if not more:
-                await self._pace.wait()
+                await self._pace.wait(self._announced, failed=failed)
+
+    def told(self, name: str) -> None:
+        """Hear from a node that there is a message of this hash: a reason to ask, not more."""
+        if self._announced.add(name, asyncio.get_running_loop().time()):
+            self._pace.stir()
 
     async def poll(self) -> bool:
         """Ask two nodes and take in what they have; return whether it is worth asking again at once.

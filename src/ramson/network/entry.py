@@ -66,9 +66,9 @@ class Entry(Protocol):
 
     @property
     def straight(self) -> bool:
-        """Whether requests go straight to guards now, by no proxy, bridge or trick; false while there is no way out.
+        """Whether requests go from this device itself to guards now, past no proxy or bridge; false without a way out.
 
-        Only then may anything else that shows this device's address be done.
+        Only then may anything else be done that shows its address.
         """
         ...
 

@@ -10,7 +10,7 @@ goes is waited for a little, then left alone for a while, each time twice as lon
 place; so does one that refuses, that says what was not asked for, or that says too much.  The members are looked at
 again every half minute: when the swarm has become another, by what the polls found out, the connections follow.
 
-Connections exist only while the way out is the straight one.  They are dropped the moment it is another.
+Connections exist only while guards see our address as well.  They are dropped the moment the way out is another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -28,6 +28,7 @@ from ramson.errors import LocalError, ParseError, RemoteError
 from ramson.network.entry import Entry
 from ramson.protocol import monitor
 from ramson.protocol.nodes import NodeRecord
+from ramson.protocol.storage import GetSwarm, Request, Result, read_get_swarm
 from ramson.world import Command, DaemonAddress, DaemonLink, Endpoint, MissingExtra, Origin, World
 
 WANTED: Final = 2  # nodes that tell us: one may die, or keep silent
@@ -50,6 +51,10 @@ class Home(Protocol):
 
     async def swarm(self, account: AccountId) -> tuple[NodeRecord, ...]:
         """Return the members of a swarm.  Raises RemoteError."""
+        ...
+
+    async def request(self, node: NodeRecord, requests: Sequence[Request]) -> list[Result]:
+        """Ask a node through a path.  Raises RemoteError."""
         ...
 
     def now(self) -> int:
@@ -128,14 +133,14 @@ class Subscriptions:
         if not self._entry.straight:
             return []
         now = asyncio.get_running_loop().time()
-        ranked = sorted((node for node in members if node.contactable and node.omq_port), key=self._rank)
+        ranked = sorted((node for node in members if node.contactable), key=self._rank)
         return [node for node in ranked if self._resting.get(node.ed25519, (0.0, 0.0))[0] <= now][:WANTED]
 
     def _rank(self, node: NodeRecord) -> bytes:
         return blake2b(node.ed25519, key=self._keys.ed25519.seed, person=b"ramson tellers")
 
     def _way_changed(self) -> None:
-        """Hang up when the way out is not the straight one any more."""
+        """Hang up when the way out goes through somebody else now."""
         if not self._entry.straight:
             for task in self._held.values():
                 task.cancel()
@@ -143,16 +148,29 @@ class Subscriptions:
 
     async def _hold(self, node: NodeRecord) -> None:
         """Have a node tell us, until it fails."""
-        if not self._entry.straight:
-            return
         began = asyncio.get_running_loop().time()
         try:
-            await _Subscription(self._world, node, self._ask, self._hear, self._show).run()
+            port = await self._port(node)
+            if self._entry.straight:
+                await _Subscription(self._world, node, port, self._ask, self._hear, self._show).run()
         except MissingExtra:
             raise
         except (RemoteError, LocalError) as error:
             log.info("a node does not tell us of messages: %s", type(error).__name__)
             self._rest(node, asyncio.get_running_loop().time() - began, hopeless=isinstance(error, BadTeller))
+
+    async def _port(self, node: NodeRecord) -> int:
+        """Return where a node listens: lists for clients leave it out, so it is asked itself, through a path.
+
+        Of its answer only its own port counts; its address and key are those of our list.  Raises RemoteError.
+        """
+        if node.omq_port:
+            return node.omq_port
+        (result,) = await self._home.request(node, [GetSwarm(account=self._keys.id.raw)])
+        for each in read_get_swarm(result.body).nodes:
+            if each.ed25519 == node.ed25519 and each.omq_port:
+                return each.omq_port
+        raise ParseError("a node does not say where it can be connected to")
 
     def _ended(self, node: NodeRecord, _task: asyncio.Task[None]) -> None:
         del self._held[node]
@@ -202,12 +220,14 @@ class _Subscription:
         self,
         world: World,
         node: NodeRecord,
+        port: int,
         ask: Callable[[], bytes],
         hear: Callable[[monitor.Notice], None],
         show: Show,
     ) -> None:
         self._world = world
         self._node = node
+        self._address = DaemonAddress(Endpoint(node.ip, port), node.x25519)
         self._ask = ask
         self._hear = hear
         self._show = show
@@ -220,7 +240,7 @@ class _Subscription:
     async def run(self) -> None:
         """Subscribe, renew and reconnect until that fails.  Raises RemoteError, LocalError."""
         link = await self._world.net.dial(
-            DaemonAddress(Endpoint(self._node.ip, self._node.omq_port), self._node.x25519),
+            self._address,
             {monitor.NOTICE: Command(self._noticed, expects_reply=False)},
             watcher=self._connection_changed,
             heard=self._heard,

@@ -47,7 +47,7 @@ class FixedRoute:
     @property
     def straight(self) -> bool:
         """See Entry."""
-        return self._route.rung is Rung.DIRECT
+        return self._route.rung <= Rung.SPLIT
 
     def watch(self, changed: Callable[[], None], told: Callable[[], None]) -> None:
         """See Entry: this way out stays what it is."""

@@ -205,7 +205,7 @@ class Ladder:
     @property
     def straight(self) -> bool:
         """See Entry."""
-        return self._using is not None and self._using.candidate.rung is Rung.DIRECT
+        return self._using is not None and self._using.candidate.rung <= Rung.SPLIT
 
     @property
     def status(self) -> WayStatus:
