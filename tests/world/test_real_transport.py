@@ -10,7 +10,7 @@ import pytest
 
 from ramson.world import Endpoint, HttpRequest, HttpResponse, NetError, Stage, TransportFailed, TransportProgram, real
 from ramson.world.http import HttpLimits
-from ramson.world.real import transport
+from ramson.world.real import child, transport
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from obfs4 import needs_obfs4, obfs4_server
@@ -105,7 +105,7 @@ async def test_programs_that_are_not_there(tmp_path):
 
 
 async def test_a_program_that_ends_is_started_anew(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(child, "FIRST_PAUSE", 0.05)
     running = await real.world().outlets.start(fake("stops", tmp_path))
     net = running.through("plain", server.endpoint, {})
     async with asyncio.timeout(30):
@@ -121,7 +121,7 @@ async def test_a_program_that_ends_is_started_anew(server, tmp_path, monkeypatch
 
 
 async def test_a_program_that_does_not_want_to_end_is_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "GOODBYE", 0.2)
+    monkeypatch.setattr(child, "GOODBYE", 0.2)
     running = await real.world().outlets.start(fake("deaf", tmp_path))
     (pid,) = runs(tmp_path)
     assert alive(pid)

@@ -1,8 +1,7 @@
 """Pluggable transports: programs that carry connections in a shape of their own.  Spec: pt-spec 1.
 
-Theory of operation.  One task runs the program, reads what it says, and starts it anew with growing pauses when it
-ends.  The program ends with us whatever happens to us: it is told to watch its standard input, whose other end is
-ours.  Of our environment it gets what any program needs, and none of our own settings.
+Theory of operation.  One task keeps the program running (`child`) and reads what it says.  The program is told to watch
+its standard input, so that it ends with us.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping
@@ -21,6 +19,7 @@ from ramson.errors import LocalError, ParseError
 from ramson.world.http import Endpoint, NetError, Stage
 from ramson.world.outlets import ProxyAddress, ProxyKind, TransportFailed, TransportProgram
 from ramson.world.proxy_handshake import handshake
+from ramson.world.real import child
 from ramson.world.real.net import RealNet
 from ramson.world.real.proxy import converse
 from ramson.world.transport_talk import MAX_LINE, Startup, environment, login
@@ -33,11 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 START_SECONDS: Final = 30.0
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds before the program is started anew
-STEADY: Final = 60.0  # seconds after which an end is no failure to start
-GOODBYE: Final = 2.0  # seconds for each of the ways to be told to end
-
-_KEPT_VARIABLES: Final = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT")
 
 
 class RunningProgram:
@@ -50,7 +44,9 @@ class RunningProgram:
         self._entropy = entropy
         self._methods: Mapping[str, Endpoint] = {}
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._keeper = asyncio.create_task(self._keep_running(), name="pluggable transport")
+        self._keeper = asyncio.create_task(
+            child.keep_running(self._run_once, self._gives_up), name="pluggable transport"
+        )
 
     async def started(self) -> None:
         """Wait until the program offers its methods.  Raises TransportFailed, after closing itself."""
@@ -71,46 +67,31 @@ class RunningProgram:
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeper
 
-    async def _keep_running(self) -> None:
-        loop, pause = asyncio.get_running_loop(), FIRST_PAUSE
-        while True:
-            began = loop.time()
-            try:
-                await self._run_once()
-                log.info("a pluggable transport has ended")
-            except (OSError, ParseError, ValueError, TimeoutError) as error:
-                log.info("a pluggable transport failed: %s", type(error).__name__)
-                if not self._first.done():
-                    reason = str(error) if isinstance(error, ParseError) else "it does not start"
-                    self._first.set_exception(TransportFailed(f"the transport cannot be used: {reason}"))
-                    return
-            if loop.time() - began > STEADY:
-                pause = FIRST_PAUSE
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+    def _gives_up(self, failure: Exception | None) -> bool:
+        if failure is None:
+            log.info("a pluggable transport has ended")
+            return False
+        log.info("a pluggable transport failed: %s", type(failure).__name__)
+        if self._first.done():
+            return False
+        reason = str(failure) if isinstance(failure, ParseError) else "it does not start"
+        self._first.set_exception(TransportFailed(f"the transport cannot be used: {reason}"))
+        return True
 
     async def _run_once(self) -> None:
         """Run the program until it ends.  Raises OSError, ParseError, ValueError (a line too long), TimeoutError."""
-        process = await asyncio.create_subprocess_exec(
-            self._path,
-            *self._program.command[1:],
-            env=_variables(self._program),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=MAX_LINE,
-        )
-        try:
-            assert process.stdout is not None  # noqa: S101 - it was asked for
+        program = self._program
+        variables = child.environment(environment(program.methods, program.state))
+        async with child.running([self._path, *program.command[1:]], variables, max_line=MAX_LINE) as output:
             async with asyncio.timeout(START_SECONDS):
-                self._methods = await _hear(process.stdout, self._program.methods)
-            if not self._first.done():
-                self._first.set_result(None)
-            while await process.stdout.readline():
-                pass  # logs and status: of use to nobody here, but the pipe must not fill
-        finally:
-            self._methods = {}
-            await _end(process)
+                self._methods = await _hear(output, program.methods)
+            try:
+                if not self._first.done():
+                    self._first.set_result(None)
+                while await output.readline():
+                    pass  # logs and status: of use to nobody here, but the pipe must not fill
+            finally:
+                self._methods = {}
 
 
 async def start(program: TransportProgram, dialer: Dialer, entropy: random.Random) -> RunningProgram:
@@ -168,11 +149,6 @@ class TransportDialer:
         return sock
 
 
-def _variables(program: TransportProgram) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return kept | environment(program.methods, program.state)
-
-
 async def _hear(output: asyncio.StreamReader, wanted: tuple[str, ...]) -> Mapping[str, Endpoint]:
     startup = Startup()
     while not startup.done:
@@ -184,23 +160,3 @@ async def _hear(output: asyncio.StreamReader, wanted: tuple[str, ...]) -> Mappin
     if not methods:
         raise ParseError("it offers none of the transports wanted")
     return methods
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the program: first by the end of its input, then by less friendly ways.
-
-    Its owner is likely being cancelled; the few seconds this takes are bounded, and a child left behind is worse.
-    """
-    assert process.stdin is not None  # noqa: S101 - it was asked for
-    assert process.stdout is not None  # noqa: S101 - as above
-    process.stdin.close()
-    for insist in (None, process.terminate, process.kill):
-        if insist is not None:
-            with contextlib.suppress(ProcessLookupError):
-                insist()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE):
-                while await process.stdout.read(MAX_LINE):
-                    pass  # until all its ends are closed
-                await process.wait()
-                return
