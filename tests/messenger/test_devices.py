@@ -1,11 +1,13 @@
 """What people do with messages, as it comes to their other device and to the other side (messaging §3.4 to §3.6)."""
 
 import asyncio
+import random
 from dataclasses import replace
 
 import pytest
 from devices import EPOCH_MS, Device, Swarm, switched_on, virtually
 
+from ramson.crypto.account import AccountKeys
 from ramson.messenger import events
 from ramson.messenger.actions import (
     Blocked,
@@ -589,6 +591,37 @@ def test_a_removed_contact_does_not_come_back_with_an_old_message(world):
             return [(device.contact(world.bob), device.bodies(world.bob)) for device in (world.laptop, old)]
 
     assert world.play(main) == [(None, []), (None, [])]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_contact_removed_while_others_merge_does_not_come_back(world, alice, bob, tmp_path, restart):
+    tablet = Device(tmp_path / "tablet", alice, world.swarm, restored=True, seed=4)
+    world.all += (tablet,)
+    strangers = [AccountKeys.generate(random.Random(f"stranger {number}")).id for number in (1, 2)]
+
+    async def main():
+        world.phone.net.online = False
+        world.phone.act.decline(bob.id)
+        # Who writes at the same time as another merges, and then says anew all it knows.
+        for device, stranger in zip((world.laptop, tablet), strangers, strict=True):
+            device.act.block(stranger)
+        await asyncio.sleep(SOON)
+        assert world.laptop.contact(world.bob)
+        if restart:
+            await world.phone.off()
+            world.phone.on()
+        world.phone.net.online = True
+        await asyncio.sleep(3 * SOON)
+        devices = (world.phone, world.laptop, tablet)
+        told = [event.contact is None for event in world.phone.told(events.ContactChanged) if event.id == bob.id]
+        return told[-1], [
+            (device.contact(world.bob), [device.store.configs.contact(each).blocked for each in strangers])
+            for device in devices
+        ]
+
+    gone, found = world.play(main)
+    assert gone
+    assert found == [(None, [True, True])] * 3
 
 
 def test_a_message_held_for_nobody_is_shown_when_its_sender_is_a_contact_after_all(world):

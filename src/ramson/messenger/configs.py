@@ -42,6 +42,7 @@ KINDS: Final = (
 )  # in the order in which they are merged
 _BY_NAMESPACE: Final = {int(kind.namespace): kind for kind in KINDS}
 _TIME = "config time {}"
+_EDITS = "config edits {}"
 
 _log = logging.getLogger(__name__)
 
@@ -137,6 +138,15 @@ class Configs:
             self.note_time(kind, min(stored_ms, now_ms))
         return config.data != before
 
+    @property
+    def undone(self) -> bool:
+        """Whether merges elsewhere undid what was changed here."""
+        return any(self.config(kind).undone for kind in KINDS)
+
+    def make_again(self) -> frozenset[int]:
+        """Make again what merges elsewhere undid, where that may be; return the namespaces.  Inside `changing`."""
+        return frozenset(int(kind.namespace) for kind in KINDS if self.config(kind).make_again())
+
     def note_time(self, kind: ConfigKind, stored_ms: int) -> None:
         """Note when a message of a config was stored.  Inside `changing`."""
         self._db.set(_TIME.format(int(kind.namespace)), max(self.time_ms(kind), stored_ms))
@@ -188,7 +198,8 @@ class Configs:
         if row is None:
             return Config(kind, self._keys), 0
         try:
-            return Config.load(kind, self._keys, row[0]), row[1]
+            edits = self._db.get(_EDITS.format(int(kind.namespace)), b"")
+            return Config.load(kind, self._keys, row[0], edits), row[1]
         except ParseError as error:
             raise AccountFileError(
                 f"what the account file says of the account cannot be read: {error}", remedy="Restore a backup of it."
@@ -197,6 +208,7 @@ class Configs:
     def _save(self) -> None:
         for kind, (config, version) in list(self._loaded.items()):
             if config.needs_dump:
+                self._db.set(_EDITS.format(int(kind.namespace)), config.dump_edits())
                 self._db.execute(
                     "INSERT OR REPLACE INTO configs VALUES (?, ?, ?)", (int(kind.namespace), config.dump(), version + 1)
                 )

@@ -77,7 +77,7 @@ class Engine:
             queued=self.outbox.wake,
         )
         self.pictures = Pictures(store, avatars, carrier.now, self.board.tell)
-        self.sync = Sync(store, carrier, carrier.now)
+        self.sync = Sync(store, carrier, carrier.now, self._pushed)
         self.upkeep = Upkeep(store, carrier, carrier.now, self.board.tell)
         self.actions = Actions(store, entropy, carrier.now, self._acted)
         self.inbox = Inbox(
@@ -124,6 +124,9 @@ class Engine:
         reactions = () if request else message.reactions
         attachments = tuple(replace(each, _files=self._attachments) for each in message.attachments)
         return replace(message, request=request, reactions=reactions, attachments=attachments, _answers=self._answers)
+
+    def _pushed(self) -> None:
+        self.inbox.make_again()
 
     def _read(self, data: bytes, name: str, expiry_ms: int) -> Letter | None:
         return letters.read(data, name, self.store.keys, expiry_ms)

@@ -225,6 +225,10 @@ class Inbox:
             else:
                 await self._arrived.wait(LOOK_AGAIN)
 
+    def make_again(self) -> None:
+        """Make again what was changed here and undone by merges elsewhere, which are in the swarm now."""
+        self._tell(self._intake.make_again(self._now()))
+
     def release(self) -> None:
         """Every consumer ended well: what they have in hand counts as delivered."""
         for number in self._in_hand:
@@ -281,6 +285,9 @@ class Inbox:
         except Exception as error:  # noqa: BLE001 - a letter that we stumble over must not stop all others
             _log.error("messages could not be taken in together: %s", type(error).__name__)
             told = self._take_singly(letters, configs, found, positions)
+        self._tell(told)
+
+    def _tell(self, told: Sequence[Event]) -> None:
         if told:
             self._arrived.fire()
             self._listeners.on_events(told)

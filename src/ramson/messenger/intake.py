@@ -104,15 +104,23 @@ class Intake:
 
     # Configs
 
+    def make_again(self, now_ms: int) -> list[Event]:
+        """Make again what was changed here and undone by merges elsewhere; return what happened."""
+        if not self._configs.undone:
+            return []
+        with self._configs.changing():
+            return self._merge({}, now_ms)
+
     def _merge(self, configs: Mapping[int, Sequence[StoredConfig]], now_ms: int) -> list[Event]:
         told: list[Event] = []
-        before = {contact.id: contact for contact in self._configs.contacts} if configs else {}
+        before = {contact.id: contact for contact in self._configs.contacts} if configs or self._configs.undone else {}
         changed: set[int] = set()
         for namespace in CONFIG_NAMESPACES:
             if found := configs.get(namespace, ()):
                 stored = [(each.hash, each.data) for each in found]
                 if self._configs.merge(namespace, stored, max(each.stored_ms for each in found), now_ms):
                     changed.add(namespace)
+        changed |= self._configs.make_again()
         if Namespace.USER_PROFILE in changed:
             told.append(events.ProfileChanged(self._configs.profile.name))
         if Namespace.CONTACTS in changed:

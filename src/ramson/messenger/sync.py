@@ -43,12 +43,13 @@ class Carrier(Protocol):
 
 
 class Sync:
-    """The pushing side of one account; `run` does the work.  `now` gives network time in ms."""
+    """The pushing side of one account; `run` does the work.  `now` gives network time in ms, `pushed` is told."""
 
-    def __init__(self, store: Store, carrier: Carrier, now: Callable[[], int]) -> None:
+    def __init__(self, store: Store, carrier: Carrier, now: Callable[[], int], pushed: Callable[[], None]) -> None:
         self._store = store
         self._carrier = carrier
         self._now = now
+        self._pushed = pushed
         self._fetched = asyncio.Event()
         self._changed = Pulse()
         self._settled = Pulse()
@@ -103,6 +104,7 @@ class Sync:
                 del names[: len(push.messages)]
             self._store.configs.confirm(confirmed, self._now())
         self._missing -= lost
+        self._pushed()
         self._settled.fire()
 
 

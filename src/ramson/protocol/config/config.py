@@ -32,6 +32,7 @@ from ramson.protocol.config.draft import NO_EDITS, Draft, Edits
 from ramson.protocol.config.kinds import ConfigKeys, ConfigKind
 from ramson.protocol.config.merging import Adopted, Combined, merge, survivors
 from ramson.protocol.config.message import FIRST, ConfigMessage
+from ramson.protocol.config.own_edits import OwnEdits
 from ramson.protocol.config.packing import Part, decompress, pack, unpack
 from ramson.protocol.config.parts import Parts
 from ramson.protocol.config.values import EMPTY, Data, Path, Value
@@ -86,6 +87,7 @@ class Config:
         self._handed_out: frozenset[str] = frozenset()  # obsolete hashes that the push in flight deletes
         self._parts = Parts()
         self._extra: bt.Value = {}
+        self._own = OwnEdits()
 
     @property
     def data(self) -> Data:
@@ -139,6 +141,7 @@ class Config:
         message = self._message if self._draft is None else self._finished(self._draft)
         stored = pack(message.serialized, message.seqno, self.kind, self.keys)
         if self._draft is not None:
+            self._own = self._own_edits(message)
             self._pushed_edits = self._draft.edits
             self._message, self._draft, self._waiting = message, None, True
             self.needs_dump = True
@@ -185,10 +188,33 @@ class Config:
             self._take(received)
         return accepted
 
+    @property
+    def undone(self) -> bool:
+        """Whether a merge elsewhere undid what was edited here; see `own_edits`."""
+        return bool(self._own.undone)
+
+    def make_again(self) -> bool:
+        """Make again what was edited here and undone by a merge elsewhere; return whether anything was.
+
+        Does nothing unless the config is clean, so that merged messages stay the same on all devices.
+        """
+        if self.state is not State.CLEAN or not self._own.undone:
+            return False
+        data = self._own.made_again(self.data)
+        self._own = OwnEdits(self._own.steps)
+        self.needs_dump = True
+        if data == self.data:
+            return False
+        self._open(Draft.after(self._message).with_data(data))
+        return True
+
+    def dump_edits(self) -> bytes:
+        """Return what was edited here lately, for `load`; to be kept whenever `dump` is."""
+        return self._own_edits(self._dumped()).to_bytes()
+
     def dump(self) -> bytes:
-        """Return everything there is to know, for `load`."""
-        draft = self._draft
-        message = self._message if draft is None else draft.reloaded or self._finished(draft)
+        """Return everything there is to know, for `load`, except for `dump_edits`."""
+        message = self._dumped()
         fields: dict[bytes, bt.Value] = {
             _STATE: int(self.state),
             _MESSAGE: message.serialized,
@@ -202,8 +228,8 @@ class Config:
         return bt.encode(fields)
 
     @classmethod
-    def load(cls, kind: ConfigKind, keys: ConfigKeys, dump: bytes) -> Config:
-        """Restore what `dump` returned.  Raises ParseError."""
+    def load(cls, kind: ConfigKind, keys: ConfigKeys, dump: bytes, edits: bytes = b"") -> Config:
+        """Restore what `dump` and `dump_edits` returned.  Raises ParseError."""
         fields = bt.decode(dump)
         if not isinstance(fields, dict):
             raise ParseError("config: the dump is not a dict")
@@ -218,6 +244,7 @@ class Config:
         config._obsolete = set(_names_from_bt(fields.get(_OBSOLETE, [])))
         config._parts = Parts.from_bt(fields.get(_PARTS, {}))
         config._extra = fields.get(_EXTRA, {})
+        config._own = OwnEdits.parse(edits)
         if state == State.DIRTY:
             config._draft = Draft.reload(message)
         elif state == State.WAITING:
@@ -229,6 +256,17 @@ class Config:
 
     def _finished(self, draft: Draft) -> ConfigMessage:
         return draft.message(self.keys.signer)
+
+    def _dumped(self) -> ConfigMessage:
+        draft = self._draft
+        return self._message if draft is None else draft.reloaded or self._finished(draft)
+
+    def _own_edits(self, finished: ConfigMessage) -> OwnEdits:
+        """Return what was edited here, with what the draft changes, if there is one, in its `finished` message."""
+        draft = self._draft
+        if draft is None or draft.reloaded is not None:
+            return self._own
+        return self._own.with_edit(finished.id, draft.origin, draft.data)
 
     def _open(self, draft: Draft) -> None:
         if not self.keys.may_write:
@@ -269,7 +307,9 @@ class Config:
         # Who may not write takes the highest and leaves the rest to those who may.
         outcome = merge(pool) if self.keys.may_write else Adopted(pool.index(survivors(pool)[0]))
         superseded = {name for found in received for name in found.names}.union(self._current)
+        ours = own or self._message
         if isinstance(outcome, Combined):
+            self._own = self._own_edits(ours).after_merge(ours, pool, outcome.seqno, outcome.lagged, outcome.data)
             self._combine(outcome)
         else:
             winner = pool[outcome.position]
@@ -278,6 +318,7 @@ class Config:
                 superseded -= same.union(self._current)
             else:
                 included = own is not None and own.id in winner.lagged
+                self._own = self._own_edits(ours).after_merge(ours, pool, winner.seqno, winner.history(), winner.data)
                 self._adopt(next(found for found in received if found.message == winner), again=not included)
                 superseded -= set(self._current)
         # Worth no dump of its own: a hash that is forgotten expires by itself.
