@@ -197,6 +197,15 @@ def test_an_account_whose_database_was_left_behind_says_so(tmp_path):
         read(path)
 
 
+def test_what_a_killed_deletion_left_is_told_by_name(tmp_path):
+    path = make(tmp_path / "a.ramson")
+    path.write_bytes(bytes(256))  # the first thing that deleting does
+    (tmp_path / "a.ramson.0").unlink()
+    with pytest.raises(NotAnAccountFile, match="was deleted") as caught:
+        read(path)
+    assert caught.value.remedy == "Delete a.ramson, a.ramson.1."
+
+
 def test_each_file_has_its_own_key(tmp_path):
     salts = [KeyCost().salt(random.SystemRandom()) for _ in range(2)]
     assert salts[0] != salts[1]

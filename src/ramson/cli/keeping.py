@@ -88,7 +88,7 @@ def import_(
     if json:
         result_json({"id": identity, "created": new, "messages": count})
     else:
-        result(f"{identity}: {count} messages")
+        result(f"{identity}: {count} messages" if new else f"{identity}: {count} new messages")
 
 
 def _secret(file: Path | None, *, new: bool) -> str:

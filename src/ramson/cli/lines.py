@@ -14,6 +14,7 @@ from ramson.messenger import (
     Kind,
     Message,
     MessageReceived,
+    MessageSynced,
     MessageUnsent,
     Receipt,
 )
@@ -23,9 +24,11 @@ from ramson.protocol.content import CommunityInvitation
 _KB, _MB = 1_000, 1_000_000
 
 
-def line(message: Message) -> str:
-    """Return a message as one line (or more, if it has more) for a person."""
+def line(message: Message, *, to_whom: bool = False) -> str:
+    """Return a message as one line (or more, if it has more) for a person; where talks mix, our own say `to_whom`."""
     parts = [_when(message.sent_ms), message.sender.hex]
+    if to_whom and not message.incoming:
+        parts.append(f"→ {message.recipient.hex}")
     if message.kind is Kind.TIMER:
         parts.append(f"(disappearing messages: {_timer(message)})")
     elif message.kind is not Kind.TEXT:
@@ -87,6 +90,10 @@ def show_event(event: Event, *, as_json: bool) -> None:
     match event:
         case MessageReceived(message) if message.kind is not Kind.TEXT:
             show_message(message, as_json=as_json)
+        case MessageSynced(message) if as_json:
+            result_json({"event": "synced"} | message_fields(message))
+        case MessageSynced(message):
+            result(line(message, to_whom=True))
         case MessageUnsent() if as_json:
             fields = {"conversation": event.conversation.hex, "author": event.author.hex, "sent_ms": event.sent_ms}
             result_json({"event": "unsent"} | fields)

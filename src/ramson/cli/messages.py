@@ -127,7 +127,10 @@ def listen(
     passphrase_file: PassphraseFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print messages as they come, until Ctrl-C; first those that came since the last time."""
+    """Print messages as they come, until Ctrl-C; first those that came since the last time.
+
+    What other devices of the account send is printed when it is seen here, with an arrow to whom; in JSON as `synced`.
+    """
     profile = resolve_network(network)
     passphrase = account_passphrase(account, passphrase_file)
     with contextlib.suppress(Interrupted):
@@ -160,7 +163,9 @@ async def _send(path: Path, passphrase: str, profile: NetworkProfile, letter: _L
         ) as me:
             quoted = None if letter.quote is None else me.message(letter.quote)
             if letter.quote is not None and quoted is None:
-                raise LocalError(f"there is no message {letter.quote}", remedy="See `ramson chat` for numbers.")
+                raise LocalError(
+                    f"there is no message {letter.quote}", remedy="`ramson search --json` tells numbers, as `id`."
+                )
             receipt = await me.send(
                 letter.to,
                 letter.text,

@@ -213,7 +213,7 @@ def search(
         result_json([message_fields(message) for message in found])
         return
     for message in found:
-        result(line(message))
+        result(line(message, to_whom=True))
 
 
 # Inside

@@ -384,13 +384,20 @@ def _read(path: Path) -> bytes:
         # would drop the locks that a connection of this process holds on it.
         file = apsw.VFSFile("unix", str(path.absolute()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
         try:
-            return file.xRead(KEY_FILE_SIZE, 0)
+            content = file.xRead(KEY_FILE_SIZE, 0)
         finally:
             file.xClose()
     except (apsw.Error, OSError) as error:
         raise AccountFileError(
             f"the account file at {path} cannot be read", remedy="Check that it is yours to read and write."
         ) from error
+    if content == bytes(KEY_FILE_SIZE):
+        left = ", ".join(each.name for each in (path, *_databases(path)) if each.exists())
+        raise NotAnAccountFile(
+            "this account was deleted, but not all of its files are gone; nothing can read what is in them",
+            remedy=f"Delete {left}.",
+        )
+    return content
 
 
 def _overwrite(path: Path, key_file: KeyFile) -> None:
