@@ -271,3 +271,12 @@ def test_profiles_replace_only_older_ones():
     assert with_profile(contact, Profile("Undated")) == contact
     assert with_profile(contact, Profile("New", updated_s=6)) == replace(contact, name="New", profile_updated_s=6)
     assert with_profile(Contact(EVE.id), Profile("Undated")).name == "Undated"
+
+
+@pytest.mark.parametrize(
+    ("length", "key", "usable"), [(223, 32, True), (224, 32, False), (223, 31, False), (0, 32, False)]
+)
+def test_a_picture_that_a_config_cannot_hold_is_none(length, key, usable):
+    profile = Profile("Eve", "https://".ljust(length, "a") if length else "", bytes(key), 7)
+    contact = with_profile(Contact(EVE.id), profile)
+    assert (contact.name, contact.picture is not None) == ("Eve", usable)
