@@ -127,4 +127,4 @@ def test_one_seed_gives_one_log_in_every_process(directory):
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(simulate(7, Path(sys.argv[1])).log))
+    sys.stdout.write("\n".join(simulate(7, Path(sys.argv[1]), accounts=8, messages=80).log))
