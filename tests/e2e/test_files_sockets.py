@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from ramson.crypto.files import of_bytes
 from ramson.devnet import Devnet
 from ramson.devnet.devnet import FILES
 from ramson.errors import ParseError
 from ramson.messenger.file_errors import FileGone
-from ramson.messenger.files import Files, Form
+from ramson.messenger.files import Files, Form, seal_legacy
 from ramson.network import MemoryCache, Network, NetworkProfile
 from ramson.network.trace import RequestSent
 from ramson.protocol import network_file
@@ -20,6 +21,15 @@ from ramson.world import real
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SEED = bytes(range(32))
+
+
+class EnoughError(Exception):
+    """The program ends here."""
+
+
+def stop_half_way(done, _total):
+    if done > 1_000_000:
+        raise EnoughError
 
 
 async def test_files_travel_by_three_hops_and_survive_restarts(tmp_path):
@@ -50,6 +60,19 @@ async def test_files_travel_by_three_hops_and_survive_restarts(tmp_path):
             await devnet.restart(FILES)
             await files_b.save(attachment, tmp_path / "photo.webp")
             assert (tmp_path / "photo.webp").read_bytes() == data
+
+            blob, notes, told = seal_legacy(of_bytes(data), len(data), a.entropy).blob, [], []
+            with pytest.raises(EnoughError):
+                await files_a.transfers.upload(blob, deterministic=False, note=notes.append, progress=stop_half_way)
+            await devnet.kill(FILES)
+            await devnet.restart(FILES)
+            uploaded = await files_a.transfers.upload(
+                blob, deterministic=False, begun=notes[-1], progress=lambda done, _: told.append(done)
+            )
+            assert told[0] > 1_000_000, "nothing that had arrived was sent again"
+            assert await files_b.transfers.fetch(uploaded.url) == blob
+            async with Files(network_a, a, replace(profile.file_server, resumable=False)) as at_once:
+                assert (await at_once.transfers.upload(blob, deterministic=False)).url == uploaded.url
 
             largest = random.Random(2).randbytes(10_218_286)
             attachment = await files_a.attach(largest, form=Form.DETERMINISTIC, seed=SEED)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import struct
 
@@ -30,12 +31,13 @@ from ramson.messenger.file_transfers import Transfers
 from ramson.protocol.content import CommunityInvitation, LinkPreview, Quote
 from ramson.sim import SimulatedNetwork
 from ramson.sim.network import FILES_ADDRESS
-from ramson.world.simulated import Simulation
+from ramson.world.simulated import CALM, ROUGH, Simulation
 
 pytestmark = pytest.mark.sim
 
 CHEAP = KeyCost(passes=1, memory=13)
 PASSPHRASE = "correct horse"
+SEEDS = 40 if os.environ.get("RAMSON_SOAK") else 2
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -49,8 +51,8 @@ def png(*telling):
 
 
 class Town:
-    def __init__(self, directory, *, seed=1, file_server=True):
-        self.sim = Simulation(seed)
+    def __init__(self, directory, *, seed=1, file_server=True, model=CALM):
+        self.sim = Simulation(seed, model=model)
         self.network = SimulatedNetwork(self.sim, directory, nodes=6, swarms=2, tests=False, file_server=file_server)
         self.directory = directory
 
@@ -75,7 +77,13 @@ class Town:
         return self.sim.run(start())
 
     def uploads(self):
-        return sum(1 for path in (self.directory / "files" / "files").glob("??/*") if path.is_file())
+        return len(self._blobs())
+
+    def pieces(self):
+        return sum(path.stat().st_size for path in self._blobs())
+
+    def _blobs(self):
+        return [path for path in (self.directory / "files" / "files").glob("??/*") if path.is_file()]
 
 
 @pytest.fixture
@@ -201,6 +209,73 @@ def test_a_message_with_files_survives_a_kill_and_uploads_nothing_twice(town, tm
 
     town.run(main)
     assert town.uploads() == 3
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_file_that_is_half_sent_goes_on_whoever_is_killed(tmp_path, seed):
+    """Over a slow and lossy line the program and the server die, again and again; the file arrives once and whole."""
+    town = Town(tmp_path, seed=seed, model=ROUGH)
+    content = random.Random(seed).randbytes(4_000_000)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+
+    async def main():
+        async with town.create(1) as bob:
+            address = bob.account_id
+        async with town.create(0) as alice:
+            receipt = await alice.send(address, "a film", attachments=[path], wait=False)
+            blob = alice._engine.store.attached.next_file(receipt.id).blob
+        path.unlink()
+        town.sim.host(town.network.client_address(0)).bandwidth = 60_000
+        shares, chance = [0], random.Random(seed)
+        for _ in range(4):
+            with contextlib.suppress(ZeroDivisionError):
+                async with town.open(0) as alice:
+                    assert alice._engine.store.receipt(receipt.id).uploaded == shares[-1]
+                    assert alice._engine.store.attached.next_file(receipt.id).blob == blob
+                    async for event in alice.events():
+                        if isinstance(event, MessageUploading) and event.receipt.uploaded > shares[-1]:
+                            break
+                    await asyncio.sleep(chance.uniform(0, 6))  # and with luck in the middle of the next piece
+                    shares.append(alice._engine.store.receipt(receipt.id).uploaded)
+                    raise ZeroDivisionError  # the program dies
+            town.sim.crash(FILES_ADDRESS)
+            await asyncio.sleep(chance.uniform(0, 3))
+            town.sim.restart(FILES_ADDRESS)
+        assert shares == sorted(shares)
+        assert len(set(shares)) == 5
+        assert shares[-1] < len(blob)
+        async with town.open(0) as alice:
+            assert (await alice.settled(receipt)).state is State.SENT
+            assert alice._engine.store.db.rows("SELECT * FROM files") == []
+        async with town.open(1) as bob:
+            (attachment,) = (await heard(bob)).attachments
+            assert await attachment.read() == content
+
+    town.run(main)
+    assert town.uploads() == 1
+
+
+def test_a_file_taken_back_half_way_is_sent_no_further(town):
+    async def main():
+        async with town.create(0) as alice, town.create(1) as bob:
+            town.sim.host(town.network.client_address(0)).bandwidth = 60_000
+            events = alice.events()
+            await alice.send(
+                bob.account_id, attachments=[FileToSend(random.Random(1).randbytes(3_000_000))], wait=False
+            )
+            async for event in events:
+                if isinstance(event, MessageUploading):
+                    assert 0 < event.receipt.uploaded < event.receipt.to_upload
+                    assert event.receipt.summary == f"uploading {100 * 262144 // event.receipt.to_upload}%"
+                    break
+            await alice.history(bob.account_id)[0].unsend()
+            await asyncio.sleep(30)
+            await alice.drain()
+            assert alice._engine.store.db.rows("SELECT * FROM files") == []
+            assert town.pieces() <= 3 * 262_144, "pieces went on being sent"
+
+    town.run(main)
 
 
 def test_what_the_server_refuses_fails_and_can_be_sent_again(town, monkeypatch):

@@ -1,14 +1,19 @@
 """Files through three hops in virtual time: the client, the nodes and the file server are the real code."""
 
 import asyncio
+import os
 import random
+from dataclasses import replace
+from itertools import pairwise
 
+import apsw
 import pytest
 
+from ramson.errors import RemoteError
 from ramson.messenger.avatars import Avatars
 from ramson.messenger.file_errors import FileGone
 from ramson.messenger.files import Files, Form
-from ramson.network import MemoryCache, Network
+from ramson.network import MemoryCache, Network, NoPath, RequestFailed
 from ramson.protocol.file_server import FileServer
 from ramson.protocol.file_url import FileUrl
 from ramson.servers.files import FileServerConfig, FileService
@@ -21,9 +26,11 @@ from ramson.world.simulated import CALM, ROUGH, Simulation
 pytestmark = [pytest.mark.sim]
 
 ADDRESS = "10.1.0.2"
+ADDRESS_A = "10.2.0.2"
 KEYS = ServerKeys.from_seed(bytes(range(32)))
-SERVER = FileServer(f"http://{ADDRESS}:80", KEYS.x25519.public, ranges=True)
+SERVER = FileServer(f"http://{ADDRESS}:80", KEYS.x25519.public, ranges=True, resumable=True)
 SEED = bytes(range(32))
+SEEDS = 50 if os.environ.get("RAMSON_SOAK") else 2
 
 
 def simulate(tmp_path, scenario, *, model=CALM, seed=1, **settings):
@@ -46,10 +53,15 @@ def simulate(tmp_path, scenario, *, model=CALM, seed=1, **settings):
             Files(network_a, a, SERVER) as files_a,
             Files(network_b, b, SERVER) as files_b,
         ):
+            files_a.whole = Files(network_a, a, replace(SERVER, resumable=False))
             await scenario(simulation, files_a, files_b)
 
     simulation.run(main())
     return simulation
+
+
+def files_in(tmp_path):
+    return [path for path in (tmp_path / "server" / "files").glob("??/*") if path.is_file()]
 
 
 def test_one_uploads_and_another_downloads(tmp_path):
@@ -83,8 +95,21 @@ def test_files_expire_and_pictures_are_kept_by_renewing(tmp_path):
             await pictures.fetch(picture)
 
     simulate(tmp_path, scenario, limits=Limits(default_ttl_s=180))
-    blobs = [path for path in (tmp_path / "server" / "files").glob("??/*") if path.is_file()]
-    assert blobs == []
+    assert files_in(tmp_path) == []
+
+
+def test_over_a_slow_line_pieces_arrive_where_one_request_does_not(tmp_path):
+    async def scenario(simulation, a, b):
+        simulation.host(ADDRESS_A).bandwidth = 30_000
+        data, told = random.Random(1).randbytes(1_500_000), []
+        with pytest.raises(RequestFailed):
+            await a.whole.attach(data)
+        attachment = await a.attach(data, progress=lambda done, total: told.append(100 * done // total))
+        assert await b.load(attachment) == data
+        assert told == sorted(told)
+        assert max(later - earlier for earlier, later in pairwise(told)) < 25
+
+    simulate(tmp_path, scenario)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -115,3 +140,43 @@ def test_losses_and_a_server_that_crashes_cost_nothing_that_was_acknowledged(tmp
 
     simulation = simulate(tmp_path, scenario, model=ROUGH, seed=seed)
     assert simulation.faults["crash"] == 4
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_pieces_arrive_once_and_whole_over_lossy_links_while_the_server_crashes(tmp_path, seed):
+    data = [random.Random(number).randbytes(1_200_000 + number) for number in range(2)]
+
+    async def scenario(simulation, a, b):
+        async def trouble():
+            while len(sent) < len(data):
+                await asyncio.sleep(simulation.world(ADDRESS_A).entropy.uniform(0.5, 4))
+                simulation.crash(ADDRESS)
+                await asyncio.sleep(0.5)
+                simulation.restart(ADDRESS)
+
+        simulation.host(ADDRESS_A).bandwidth = 200_000
+        sent = []
+        harm = asyncio.create_task(trouble())
+        for content in data:
+            blob, begun = (await a._disk.run(lambda content=content: a._seal(content, Form.LEGACY, b""))), [""]
+            for _ in range(40):  # as `uploads` does with what it has noted
+                try:
+                    where = {"begun": begun[-1], "note": begun.append}
+                    uploaded = await a.transfers.upload(blob.blob, deterministic=False, **where)
+                except (RemoteError, NoPath):
+                    await asyncio.sleep(2)
+                else:
+                    break
+            sent.append((blob.blob, uploaded.url))
+        await harm
+        await asyncio.sleep(10)
+        for blob, url in sent:
+            assert await b.transfers.fetch(url) == blob
+
+    model = replace(ROUGH, http_loss=0.05, peer_loss=0.03)
+    simulation = simulate(tmp_path, scenario, model=model, seed=seed)
+    assert simulation.faults["crash"] >= 2
+    assert simulation.faults["request-lost"] + simulation.faults["reply-lost"] + simulation.faults["peer-lost"]
+    catalogue = apsw.Connection(str(tmp_path / "server" / "catalogue.sqlite"))
+    assert catalogue.execute("SELECT count(*) FROM files").get == len(data)
+    catalogue.close()

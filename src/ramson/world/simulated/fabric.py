@@ -82,7 +82,9 @@ class Fabric:
 
     def delay(self, origin: str, target: str, size: int = 0) -> float:
         """Draw how many seconds `size` bytes take from one address to another."""
-        return self.model.delay(self._entropy, self.hosts[origin].region, self.hosts[target].region, size)
+        here, there = self.hosts[origin], self.hosts[target]
+        seconds = self.model.delay(self._entropy, here.region, there.region, size)
+        return seconds + size / min(here.bandwidth, there.bandwidth)
 
     def draw(self, probability: float) -> bool:
         """Decide whether something of this probability happens; impossible things draw nothing."""

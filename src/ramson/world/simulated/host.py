@@ -12,6 +12,7 @@ ones are refused.  (A machine that falls silent is a partition of one.)
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -197,6 +198,7 @@ class Host:
         self.skew_ms = 0
         self.pace = 1.0  # seconds its wall clock goes on in one second
         self.disk_factor = 1.0
+        self.bandwidth = math.inf  # bytes per second of its line, for each message by itself
         self.gateway = address  # what its network is known by
         self.programs: dict[str, frozenset[str]] = {}  # transport programs it has, and their methods
         self._work_noticed: asyncio.Future[None] | None = None
