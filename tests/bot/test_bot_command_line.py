@@ -158,6 +158,18 @@ def test_a_terminal_is_asked_until_the_same_was_typed_twice(monkeypatch, capsys)
     assert "differ" in capsys.readouterr().err
 
 
+def test_to_subscribe_past_a_proxy_is_refused_in_one_line(bot, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("RAMSON_PROXY", "socks5://127.0.0.1:1")
+    assert not bot.subscribe
+    bot.run(["init", "--subscribe"])
+    assert bot.subscribe
+    capsys.readouterr()
+    assert failed(bot, "serve") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Subscriptions connect straight to nodes, past the proxies")
+
+
 @on_fake_network
 async def test_the_doctor_tells_what_is_missing_and_init_stays_in_the_bots_world(net, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RAMSON_PASSPHRASE", "correct horse")

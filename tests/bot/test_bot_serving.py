@@ -318,3 +318,23 @@ async def test_files_come_to_handlers_and_go_with_replies(net):
         answer = await alice.hear()
         assert answer.body == "five.bin has 5 bytes"
         assert [await each.read() for each in answer.attachments] == [b"12345", b"copy"]
+
+
+@on_fake_network
+async def test_a_bot_whose_address_is_no_secret_answers_at_once(net):
+    echo, heard = bot(subscribe=True), []
+
+    @echo.on(f.text)
+    async def hear() -> None:
+        heard.append(net.now)
+
+    async with net.running(echo) as address, net.person() as alice:
+        await net.until(lambda: len(echo.client.told_by) == 2)
+        taken = []
+        for number in range(5):
+            await net.sleep(60)
+            began = net.now
+            await alice.say(address, f"{number}")
+            await net.until(lambda: len(heard) > number)  # noqa: B023 - it is called in this turn
+            taken.append(heard[-1] - began)
+    assert max(taken) < 5

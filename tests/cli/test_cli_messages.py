@@ -67,14 +67,18 @@ def people(tmp_path, network):
         Store.create(tmp_path / name, PASSPHRASE, keys, name=name, now_ms=0, entropy=entropy, cost=cost)
         ids[name] = keys.id.hex
 
-    def start(name, *arguments, **options):
-        environment = os.environ | {
-            "RAMSON_PASSPHRASE": PASSPHRASE,
-            "RAMSON_ACCOUNT": str(tmp_path / name),
-            "RAMSON_NETWORK": str(network),
-            "XDG_DATA_HOME": str(tmp_path),
-            "XDG_CONFIG_HOME": str(tmp_path / "settings"),
-        }
+    def start(name, *arguments, environ=None, **options):
+        environment = (
+            os.environ
+            | {
+                "RAMSON_PASSPHRASE": PASSPHRASE,
+                "RAMSON_ACCOUNT": str(tmp_path / name),
+                "RAMSON_NETWORK": str(network),
+                "XDG_DATA_HOME": str(tmp_path),
+                "XDG_CONFIG_HOME": str(tmp_path / "settings"),
+            }
+            | (environ or {})
+        )
         command = [sys.executable, "-m", "ramson", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
         return subprocess.Popen(command, env=environment, **pipes)
@@ -157,6 +161,21 @@ def test_what_is_sent_is_heard_once_across_restarts(people):
     assert line.endswith(f" {ids['alice']} \ufffd[31mred\n")
     listening.send_signal(signal.SIGINT)
     assert finish(listening)[0] == 0
+
+
+def test_who_listens_with_subscriptions_is_told_that_they_work(people):
+    ids, start = people
+    listening = start("bob", "listen", "--json", "--subscribe")
+    assert json.loads(listening.stdout.readline()) == {"event": "subscription", "live": True}
+    assert finish(start("alice", "send", ids["bob"], "hello"))[0] == 0
+    assert json.loads(listening.stdout.readline())["body"] == "hello"
+    listening.send_signal(signal.SIGINT)
+    assert finish(listening)[0] == 0
+    code, out, err = finish(
+        start("bob", "listen", "--subscribe", "--json", environ={"RAMSON_PROXY": "tor://127.0.0.1:1"})
+    )
+    assert (code, out) == (1, "")
+    assert err.startswith("Subscriptions connect straight to nodes, past the proxies")
 
 
 def test_a_message_left_in_the_outbox_goes_out_with_the_next_command(people):

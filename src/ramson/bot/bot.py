@@ -53,7 +53,8 @@ class Bot(Router):
     after the other and no more often than `rate` says; what is beyond it waits, and nobody else waits for it.  A stop
     waits at most `grace` seconds for handlers that run.  Whoever writes what a handler is for is accepted before it is
     called, so that it can react; without `accepts` only a reply does that.  `reach` is the way out of this network,
-    `only` a filter for all handlers.
+    `only` a filter for all handlers.  With `subscribe` messages come at once, and two of the nodes that keep them learn
+    this machine's address together with the account id; see `Client.open`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Bot(Router):
         network: NetworkProfile = MAINNET,
         world: World | None = None,
         reach: ReachSettings | None = None,
+        subscribe: bool = False,
         workers: int = 8,
         grace: float = 10.0,
         rate: Rate | None = DEFAULT_RATE,
@@ -81,6 +83,7 @@ class Bot(Router):
         self.passphrase_file = None if passphrase_file is None else Path(passphrase_file)
         self.world = world
         self.reach = reach
+        self.subscribe = subscribe
         self._workers = workers
         self._grace = grace
         self._rate = rate
@@ -179,11 +182,23 @@ class Bot(Router):
         if not self.path.exists():
             passphrase = read_passphrase(self.passphrase_file, new=True)
             return Client.create(
-                self.path, passphrase=passphrase, network=self.network, world=self.world, name=self.name, reach=reach
+                self.path,
+                passphrase=passphrase,
+                network=self.network,
+                world=self.world,
+                name=self.name,
+                subscribe=self.subscribe,
+                reach=reach,
             )
         passphrase = account_passphrase(self.path, self.passphrase_file)
         return Client.open(
-            self.path, passphrase=passphrase, network=self.network, world=self.world, connect=connect, reach=reach
+            self.path,
+            passphrase=passphrase,
+            network=self.network,
+            world=self.world,
+            connect=connect,
+            subscribe=self.subscribe,
+            reach=reach,
         )
 
     def run(self, arguments: Sequence[str] | None = None) -> None:

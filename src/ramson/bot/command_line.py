@@ -65,6 +65,11 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
     parser.add_argument(
         "--keyring", action="store_true", help="with init: keep the key in the system's keyring, not a passphrase"
     )
+    parser.add_argument(
+        "--subscribe",
+        action="store_true",
+        help="have messages come at once: two of the nodes that keep them learn this machine's address and whose it is",
+    )
     given = parser.parse_args(arguments)
     if given.keyring and given.command != "init":
         parser.error("--keyring is for init; what it made is opened without being told")
@@ -80,6 +85,7 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
             bot.network = NetworkProfile.load(given.network)
         if given.passphrase_file is not None:
             bot.passphrase_file = given.passphrase_file
+        bot.subscribe = bot.subscribe or given.subscribe
         if bot.reach is None:
             bot.reach = kept.load(os.environ)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:

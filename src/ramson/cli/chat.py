@@ -35,6 +35,7 @@ from ramson.cli.options import (
     JsonOption,
     NetworkOption,
     PassphraseFileOption,
+    SubscribeOption,
     account_passphrase,
     resolve_network,
 )
@@ -58,6 +59,7 @@ from ramson.messenger import (
     ReactionChanged,
     Receipt,
     State,
+    SubscriptionChanged,
     TypingChanged,
 )
 from ramson.messenger.letters import check_recipient
@@ -84,6 +86,7 @@ def chat(
     account: AccountOption,
     *,
     history: Annotated[int, typer.Option("--history", min=0, help="How many earlier messages to show.")] = 20,
+    subscribe: SubscribeOption = False,
     network: NetworkOption = "mainnet",
     passphrase_file: PassphraseFileOption = None,
     json: JsonOption = False,
@@ -94,16 +97,23 @@ def chat(
     profile = resolve_network(network)
     passphrase = account_passphrase(account, passphrase_file)
     with contextlib.suppress(Interrupted):
-        run(_chat(account, passphrase, profile, peer, history, as_json=json))
+        run(_chat(account, passphrase, profile, peer, history, subscribe=subscribe, as_json=json))
 
 
 async def _chat(
-    path: Path, passphrase: str, profile: NetworkProfile, peer: AccountId, history: int, *, as_json: bool
+    path: Path,
+    passphrase: str,
+    profile: NetworkProfile,
+    peer: AccountId,
+    history: int,
+    *,
+    subscribe: bool,
+    as_json: bool,
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         with progress("Opening the account…"):
             me = await stack.enter_async_context(
-                Client.open(path, passphrase=passphrase, network=profile, reach=reach_settings())
+                Client.open(path, passphrase=passphrase, network=profile, subscribe=subscribe, reach=reach_settings())
             )
         talk = _Talk(me, peer, as_json=as_json)
         events = me.events()
@@ -266,7 +276,7 @@ class _Talk:
                     note(receipt.summary)
                 else:
                     self._update(receipt)
-            case CatchUp():
+            case CatchUp() | SubscriptionChanged():
                 show_event(event, as_json=self._as_json)
             case ReactionChanged() if event.conversation == self._peer:
                 word = "took back" if event.removed else "reacted"

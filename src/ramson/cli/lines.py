@@ -17,6 +17,7 @@ from ramson.messenger import (
     MessageSynced,
     MessageUnsent,
     Receipt,
+    SubscriptionChanged,
 )
 from ramson.messenger.archive import message_fields
 from ramson.protocol.content import CommunityInvitation
@@ -104,6 +105,10 @@ def show_event(event: Event, *, as_json: bool) -> None:
                 result_json({"event": "catch up", "fetched": fetched, "more": more})
             else:
                 note(f"{fetched} messages fetched, {'more to come…' if more else 'that is all'}")
+        case SubscriptionChanged(live) if as_json:
+            result_json({"event": "subscription", "live": live})
+        case SubscriptionChanged(live):
+            note("nodes tell of messages at once" if live else "no node tells of messages: they are asked")
         case _:
             pass
 

@@ -19,6 +19,7 @@ from ramson.cli.options import (
     JsonOption,
     NetworkOption,
     PassphraseFileOption,
+    SubscribeOption,
     account_passphrase,
     resolve_network,
 )
@@ -123,6 +124,7 @@ def send(
 def listen(
     account: AccountOption,
     *,
+    subscribe: SubscribeOption = False,
     network: NetworkOption = "mainnet",
     passphrase_file: PassphraseFileOption = None,
     json: JsonOption = False,
@@ -134,7 +136,7 @@ def listen(
     profile = resolve_network(network)
     passphrase = account_passphrase(account, passphrase_file)
     with contextlib.suppress(Interrupted):
-        run(_listen(account, passphrase, profile, as_json=json))
+        run(_listen(account, passphrase, profile, subscribe=subscribe, as_json=json))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +211,9 @@ async def following_upload(events: EventStream, receipt: Receipt, show: Callable
         await task
 
 
-async def _listen(path: Path, passphrase: str, profile: NetworkProfile, *, as_json: bool) -> None:
+async def _listen(path: Path, passphrase: str, profile: NetworkProfile, *, subscribe: bool, as_json: bool) -> None:
     async with (
-        _opened(path, passphrase, profile) as me,
+        _opened(path, passphrase, profile, subscribe=subscribe) as me,
         following(me.watch_path(), note),
         _telling(me.events(), as_json=as_json),
     ):
@@ -236,10 +238,10 @@ async def _telling(events: EventStream, *, as_json: bool) -> AsyncIterator[None]
 
 
 @contextlib.asynccontextmanager
-async def _opened(path: Path, passphrase: str, profile: NetworkProfile) -> AsyncIterator[Client]:
+async def _opened(path: Path, passphrase: str, profile: NetworkProfile, *, subscribe: bool) -> AsyncIterator[Client]:
     async with contextlib.AsyncExitStack() as stack:
         with progress("Opening the account…"):
             me = await stack.enter_async_context(
-                Client.open(path, passphrase=passphrase, network=profile, reach=reach_settings())
+                Client.open(path, passphrase=passphrase, network=profile, subscribe=subscribe, reach=reach_settings())
             )
         yield me

@@ -35,6 +35,7 @@ from ramson.messenger.events import (
     ReactionChanged,
     RequestAccepted,
     RequestReceived,
+    SubscriptionChanged,
     TimerChanged,
     TypingChanged,
 )
@@ -51,6 +52,7 @@ from ramson.network.trace import no_trace
 from ramson.protocol import content
 from ramson.protocol.config import Picture
 from ramson.protocol.content import NEVER, CommunityInvitation, Expiration, LinkPreview, Profile, Quote
+from ramson.protocol.nodes import NodeRecord
 from ramson.reach import NO_WISHES, ReachSettings
 from ramson.sync.loop import PROCESS_LOOP, Iteration, Loop, Opened, twin_of, waited
 from ramson.world import World
@@ -173,6 +175,7 @@ class Client(Opened):
         receive: bool = True,
         connect: bool = True,
         share: bool = False,
+        subscribe: bool = False,
         reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
@@ -183,7 +186,12 @@ class Client(Opened):
         file receives at a time; `share` is for a short visit beside one that does, which may then miss events, but
         no message.  `reach` says how to get out where the network is blocked; `trace` is told what the network does
         (see `ramson.network.trace`).
-        Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, AccountInUse, …).
+
+        With `subscribe` messages come at once, because two of the nodes that keep them tell us, over connections that
+        go straight to them: each learns this device's address together with the account id, which polling hides from
+        all.  Without it every few seconds is asked through paths.  It needs the extra `ramson[node]`.
+        Entering raises AccountFileError (WrongPassphrase, AccountFileMissing, AccountInUse, …); SubscriptionRefused
+        for `subscribe` where `reach` names a proxy, a bridge or a route other than the straight one.
         """
         return cls.of(
             AsyncClient.open(
@@ -194,6 +202,7 @@ class Client(Opened):
                 receive=receive,
                 connect=connect,
                 share=share,
+                subscribe=subscribe,
                 reach=reach,
                 trace=trace,
             ),
@@ -212,6 +221,7 @@ class Client(Opened):
         phrase: str | None = None,
         cost: KeyCost = DEFAULT_COST,
         receive: bool = True,
+        subscribe: bool = False,
         reach: ReachSettings = NO_WISHES,
         trace: Trace = no_trace,
     ) -> Self:
@@ -219,8 +229,8 @@ class Client(Opened):
 
         With `phrase` it is the account of that recovery phrase: its profile, contacts and read states come back from
         its swarm (`synced` waits for that).  `name` is the display name that messages carry, of a restored account only
-        if it has none; `cost` is what a guess of the passphrase costs.
-        Entering raises AccountFileError, PhraseError, BadName.
+        if it has none; `cost` is what a guess of the passphrase costs.  About `subscribe` see `open`.
+        Entering raises AccountFileError, PhraseError, BadName, SubscriptionRefused.
         """
         return cls.of(
             AsyncClient.create(
@@ -232,6 +242,7 @@ class Client(Opened):
                 phrase=phrase,
                 cost=cost,
                 receive=receive,
+                subscribe=subscribe,
                 reach=reach,
                 trace=trace,
             ),
@@ -347,6 +358,15 @@ class Client(Opened):
     def watch_path(self) -> Iteration[PathStatus]:
         """Iterate over the present path status and all that follow."""
         answer: Iteration[PathStatus] = self._iterate(lambda: self._inner.watch_path())
+        return answer
+
+    @property
+    def told_by(self) -> tuple[NodeRecord, ...]:
+        """The nodes that tell us of messages at once, each of which knows our address; none without `subscribe`.
+
+        Without any, news is asked for every few seconds.  SubscriptionChanged events tell when that changes.
+        """
+        answer: tuple[NodeRecord, ...] = self._ask(lambda: self._inner.told_by)
         return answer
 
     def send(
@@ -555,6 +575,7 @@ Event: TypeAlias = (
     | MessageSettled
     | MessageUploading
     | CatchUp
+    | SubscriptionChanged
     | PictureChanged
     | ReactionChanged
     | TypingChanged

@@ -79,7 +79,7 @@ class FakeNetwork:
         self._directory = directory
         self._files: dict[object, tuple[int, Path]] = {}
 
-    def client(self, key: object, *, name: str = "") -> Client:
+    def client(self, key: object, *, name: str = "", subscribe: bool = False) -> Client:
         """Prepare the client of an account that belongs to `key`: a new one the first time, then the same."""
         new = key not in self._files
         number, path = self._files.setdefault(
@@ -87,9 +87,17 @@ class FakeNetwork:
         )
         world = self.network.client_world(number)
         if not new:
-            return Client.open(path, passphrase=_PASSPHRASE, network=self.network.profile, world=world)
+            return Client.open(
+                path, passphrase=_PASSPHRASE, network=self.network.profile, world=world, subscribe=subscribe
+            )
         return Client.create(
-            path, passphrase=_PASSPHRASE, network=self.network.profile, world=world, name=name, cost=_CHEAP
+            path,
+            passphrase=_PASSPHRASE,
+            network=self.network.profile,
+            world=world,
+            name=name,
+            cost=_CHEAP,
+            subscribe=subscribe,
         )
 
     @property
@@ -119,7 +127,7 @@ class FakeNetwork:
 
         Its own file, passphrase and network are not touched.  To enter it again is to restart it.
         """
-        async with bot.serving_with(self.client(bot)) as working:
+        async with bot.serving_with(self.client(bot, subscribe=bot.subscribe)) as working:
             yield working.account_id
 
 

@@ -53,9 +53,9 @@ class Person(Wrapped):
 class FakeNetwork(Wrapped):
     """A running network of real nodes in virtual time."""
 
-    def client(self, key: object, *, name: str = "") -> Client:
+    def client(self, key: object, *, name: str = "", subscribe: bool = False) -> Client:
         """Prepare the client of an account that belongs to `key`: a new one the first time, then the same."""
-        answer: Client = self._ask(lambda: self._inner.client(key, name=name))
+        answer: Client = self._ask(lambda: self._inner.client(key, name=name, subscribe=subscribe))
         return answer
 
     @property
