@@ -26,8 +26,8 @@ __all__ = [
     "AccountOption",
     "JsonOption",
     "NetworkOption",
-    "SubscribeOption",
     "PassphraseFileOption",
+    "SubscribeOption",
     "account_passphrase",
     "confirm",
     "data_directory",
@@ -67,13 +67,13 @@ NetworkOption = Annotated[
         envvar="RAMSON_NETWORK",
         help="The network to join, or the network.json of one of your own.",
     ),
+]
 SubscribeOption = Annotated[
     bool,
     typer.Option(
         "--subscribe",
         help="Have messages come at once; two of the nodes that keep them learn this device's address and account id.",
     ),
-]
 ]
 
 
