@@ -37,7 +37,7 @@ pytestmark = pytest.mark.sim
 
 CHEAP = KeyCost(passes=1, memory=13)
 PASSPHRASE = "correct horse"
-SEEDS = 40 if os.environ.get("RAMSON_SOAK") else 2
+SEEDS = 20 if os.environ.get("RAMSON_SOAK") else 2
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

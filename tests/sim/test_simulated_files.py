@@ -30,7 +30,7 @@ ADDRESS_A = "10.2.0.2"
 KEYS = ServerKeys.from_seed(bytes(range(32)))
 SERVER = FileServer(f"http://{ADDRESS}:80", KEYS.x25519.public, ranges=True, resumable=True)
 SEED = bytes(range(32))
-SEEDS = 50 if os.environ.get("RAMSON_SOAK") else 2
+SEEDS = 30 if os.environ.get("RAMSON_SOAK") else 2
 
 
 def simulate(tmp_path, scenario, *, model=CALM, seed=1, **settings):
