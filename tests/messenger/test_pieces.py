@@ -281,6 +281,21 @@ async def test_a_server_that_makes_no_headway_is_left(server, code):
     assert len(server.requests) < 20
 
 
+async def test_a_server_that_goes_on_by_single_bytes_is_left(server):
+    answer, offset = server.answer, iter(range(101, 1000))
+
+    def creeping(request):
+        reply = answer(request)
+        if request.method == "PATCH":
+            return ServerResponse(204, standing_headers(Standing(next(offset), 1000, complete=False)))
+        return reply
+
+    server.answer = creeping
+    with pytest.raises(ParseError):
+        await upload(server)
+    assert len(server.requests) < 20
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -46,7 +46,10 @@ class MessageSettled:
 
 @dataclass(frozen=True, slots=True)
 class MessageUploading:
-    """A file of a message of ours is on the file server, or could not be put there yet; see `receipt.summary`."""
+    """More of the files of a message of ours is on the file server, or could not be put there yet.
+
+    `receipt.uploaded` of `receipt.to_upload` bytes are; a server that takes pieces tells it within a file.
+    """
 
     receipt: Receipt
 

@@ -9,7 +9,8 @@ went through in `AIM` seconds lately, and a quarter of what did not go through a
 the server knows how far it is: after a failure it is asked, and a piece that had arrived is not sent again.  The last
 append is the only one whose answer matters; the server gives it again as often as it is asked.
 
-A step that brings no headway counts; so nothing a server answers keeps this going for ever.
+A step that does not bring the upload on by a smallest piece counts, and few such are made one after the other; so
+nothing a server answers keeps this going for ever.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class PieceUpload:
             if info is not None:
                 return info
             steps += 1
-            if self._best > before:
+            if self._best >= min(before + MIN_PIECE, len(self._blob)) > before:
                 failures = steps = 0
             if steps == STEPS:
                 raise ParseError("resumable upload: the server makes no headway")
