@@ -65,6 +65,19 @@ def test_a_pro_signature_of_another_size_would_show(write):
         write(b"content", SENT, bytes(63))
 
 
+@pytest.mark.parametrize("number", [-1, 2**64])
+def test_times_that_do_not_fit_are_the_callers_mistake(number):
+    for write in (envelope.direct_message, group_envelope.group_message):
+        with pytest.raises(LocalError, match="range"):
+            write(b"content", number, bytes(64))
+
+
+@pytest.mark.parametrize("seqno", [-(2**63) - 1, 2**63])
+def test_a_seqno_that_does_not_fit_is_the_callers_mistake(seqno):
+    with pytest.raises(LocalError, match="range"):
+        envelope.wrap_config(b"config", ALICE.ed25519, seqno, 3)
+
+
 def test_decoys_differ():
     first, second = (
         opened_letter(envelope.wrap_direct(CONTENT, ALICE.ed25519, BOB.id, SENT, random.Random(n))) for n in (1, 2)

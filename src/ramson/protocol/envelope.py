@@ -76,7 +76,8 @@ def wrap_direct(
     """Return the bytes to store in namespace 0 of `recipient`, an 05 account.
 
     Draws the ephemeral key, then, without `pro_key` (the rotating key of a Pro subscription), the key of the
-    decoy signature.  Raises LocalError for other kinds of accounts and for Content too large for any mailbox.
+    decoy signature.  Raises LocalError for other kinds of accounts, for Content too large for any mailbox, and for a
+    time that is no 64-bit number.
     """
     if recipient.prefix != ACCOUNT:
         raise LocalError("a direct message goes to an account id that begins with 05")
@@ -91,7 +92,8 @@ def direct_message(sealed: bytes, sent_ms: int, pro_sig: bytes) -> bytes:
     """Return sealed bytes in an Envelope in a WebSocketMessage."""
     if len(pro_sig) != SIGNATURE_SIZE:
         raise LocalError(f"a Pro signature has {SIGNATURE_SIZE} bytes")
-    envelope = Envelope(
+    envelope = protobuf.make(
+        Envelope,
         type=Envelope.SESSION_MESSAGE,
         timestamp=sent_ms,
         sourceDevice=_SOURCE_DEVICE,
@@ -113,8 +115,11 @@ def unwrap_direct(data: bytes, recipient: X25519KeyPair) -> Incoming:
 
 
 def wrap_config(data: bytes, keys: Ed25519KeyPair, seqno: int, namespace: int) -> bytes:
-    """Wrap a config message for one's own mailbox.  Raises LocalError for a namespace without configs."""
-    config = SharedConfigMessage(kind=_config_kind(namespace), seqno=seqno, data=data)
+    """Wrap a config message for one's own mailbox.
+
+    Raises LocalError for a namespace without configs and a seqno that is no 64-bit number.
+    """
+    config = protobuf.make(SharedConfigMessage, kind=_config_kind(namespace), seqno=seqno, data=data)
     content = protobuf.write(Content(sharedConfigMessage=config)) + _PAD_START
     sealed = seal_deterministic(keys, keys.to_x25519().public, content)
     return _in_websocket(Envelope(type=Envelope.SESSION_MESSAGE, timestamp=1, content=sealed))

@@ -69,7 +69,8 @@ def group_message(content: bytes, sent_ms: int, pro_sig: bytes) -> bytes:
     if len(pro_sig) != SIGNATURE_SIZE:
         raise LocalError(f"a Pro signature has {SIGNATURE_SIZE} bytes")
     return protobuf.write(
-        Envelope(
+        protobuf.make(
+            Envelope,
             type=Envelope.CLOSED_GROUP_MESSAGE,
             timestamp=sent_ms,
             sourceDevice=_SOURCE_DEVICE,

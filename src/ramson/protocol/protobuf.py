@@ -7,12 +7,12 @@ message as unknown fields.  Spec: messaging.md §3.1.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from ramson.errors import ParseError
+from ramson.errors import LocalError, ParseError
 
 M = TypeVar("M", bound=Message)
 
@@ -28,6 +28,14 @@ def read(kind: type[M], data: bytes) -> M:
     if not valid:
         raise ParseError(f"not a valid {kind.__name__}")
     return message
+
+
+def make(kind: type[M], /, **fields: Any) -> M:
+    """Make a `kind` of these fields.  Raises LocalError for a number that does not fit its field."""
+    try:
+        return kind(**fields)
+    except ValueError:
+        raise LocalError(f"a number is out of range for a {kind.__name__}") from None
 
 
 def write(message: Message) -> bytes:
