@@ -1,6 +1,7 @@
 """`ramson account` and what all commands share: where secrets come from, how errors look, exit codes."""
 
 import io
+import json
 import os
 import pty
 import re
@@ -58,6 +59,18 @@ def test_a_new_account_prints_its_id_and_its_phrase_and_can_be_restored(ramson, 
     assert (home / ".local/share/ramson/account.ramson").exists()
     restored = ramson("account", "restore", "--account", home / "again.ramson", stdin=phrase + "\n")
     assert restored == (0, identity + "\n", "")
+
+
+def test_programs_get_an_account_as_json(ramson, home):
+    code, out, err = ramson("account", "create", "--json")
+    made = json.loads(out)
+    assert (code, err, account.keys_of_phrase(made["phrase"]).id.hex) == (0, "", made["id"])
+    again = ("account", "restore", "--account", home / "again.ramson", "--json")
+    assert json.loads(ramson(*again, stdin=made["phrase"] + "\n")[1]) == {"id": made["id"]}
+    assert json.loads(ramson("account", "show", "--json")[1]) == {"id": made["id"]}
+    assert json.loads(ramson("account", "show", "--phrase", "--json", stdin="y\n")[1]) == {"phrase": made["phrase"]}
+    gone = ramson("account", "delete", "--yes", "--json")
+    assert (gone[0], json.loads(gone[1])) == (0, {"deleted": True, "confirmed": 0, "failed": 0})
 
 
 def test_restoring_prints_the_id_of_the_phrase_and_never_the_phrase(ramson):

@@ -11,6 +11,7 @@ import typer
 from ramson.cli.duress import duress_app
 from ramson.cli.options import (
     AccountOption,
+    JsonOption,
     NetworkOption,
     PassphraseFileOption,
     account_passphrase,
@@ -19,7 +20,7 @@ from ramson.cli.options import (
     read_phrase,
     resolve_network,
 )
-from ramson.cli.terminal import note, progress, result, run
+from ramson.cli.terminal import note, progress, result, result_json, run
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountKeys
 from ramson.errors import LocalError, RemoteError
@@ -50,10 +51,14 @@ def create(
     *,
     keyring: KeyringOption = False,
     passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Make a new account and print its id and, this once, its recovery phrase."""
     check_absent(path)
     keys = _make(path, name, None, passphrase_file, keyring=keyring)
+    if json:
+        result_json({"id": keys.id.hex, "phrase": account.phrase_of_keys(keys)})
+        return
     note("Your account id. Give it to those who are to write to you:")
     result(str(keys.id))
     note(
@@ -70,13 +75,14 @@ def restore(
     *,
     keyring: KeyringOption = False,
     passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Make the file of an account from its recovery phrase, which is asked for or read from standard input."""
     check_absent(path)
     phrase = read_phrase()
     account.keys_of_phrase(phrase)  # a slip of the pen is told before a passphrase is asked for
     keys = _make(path, name, phrase, passphrase_file, keyring=keyring)
-    result(str(keys.id))
+    _tell("id", keys.id.hex, json=json)
 
 
 def _make(path: Path, name: str, phrase: str | None, passphrase_file: Path | None, *, keyring: bool) -> AccountKeys:
@@ -94,6 +100,7 @@ def show(
     *,
     phrase: Annotated[bool, typer.Option("--phrase", help="Show the recovery phrase instead, after asking.")] = False,
     passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Print the account id."""
     passphrase = account_passphrase(path, passphrase_file)
@@ -101,7 +108,17 @@ def show(
         raise typer.Exit(1)
     with progress("Opening the account…"):
         keys = run(_keys(path, passphrase))
-    result(account.phrase_of_keys(keys) if phrase else str(keys.id))
+    if phrase:
+        _tell("phrase", account.phrase_of_keys(keys), json=json)
+    else:
+        _tell("id", keys.id.hex, json=json)
+
+
+def _tell(name: str, value: str, *, json: bool) -> None:
+    if json:
+        result_json({name: value})
+    else:
+        result(value)
 
 
 @account_app.command("passphrase")
@@ -158,6 +175,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     network: NetworkOption = "mainnet",
     passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Delete the account's files on this device, with everything in them; what others have received stays with them."""
     profile = resolve_network(network)
@@ -173,13 +191,18 @@ def delete(
             show(f"Deleting the account… {len(deletion.confirmed)} of {total} nodes have confirmed{silent}")
 
         deletion = run(_deleted(path, passphrase, profile, tell, everywhere=everywhere))
+    if json:
+        result_json(
+            {"deleted": deletion.complete, "confirmed": len(deletion.confirmed), "failed": len(deletion.failed)}
+        )
     if not deletion.complete:
         raise NotDeleted(
             f"{len(deletion.failed)} of {len(deletion.failed) + len(deletion.confirmed)} nodes did not confirm,"
             " and the account file was not deleted",
             remedy="Try again later, or without --everywhere: what a node keeps it forgets within 30 days.",
         )
-    result(f"deleted: confirmed by {len(deletion.confirmed)} nodes" if everywhere else "deleted")
+    if not json:
+        result(f"deleted: confirmed by {len(deletion.confirmed)} nodes" if everywhere else "deleted")
 
 
 async def _keys(path: Path, passphrase: str) -> AccountKeys:

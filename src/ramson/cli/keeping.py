@@ -76,7 +76,7 @@ def import_(
 ) -> None:
     """Make the account file anew from an archive, or add an archive's messages to the file of the same account."""
     if source.exists() and not source.is_file():
-        raise LocalError(f"{source} is no file", remedy="Check the path.")
+        raise LocalError(f"the path {source} is no file", remedy="Check the path.")
     data = given_files.read(source, MAX_ARCHIVE, what="the archive")
     new = not account_file.exists()
     secret = _secret(archive_passphrase_file, new=False)

@@ -177,7 +177,9 @@ def _content(file: FileToSend) -> bytes:
                 if len(data) > legacy.MAX_SIZE:
                     raise FileTooLarge(max(len(data), os.fstat(opened.fileno()).st_size), legacy.MAX_SIZE)
         except OSError as error:
-            raise BadAttachment(f"{file.content} cannot be read: {error.strerror}", remedy="Check the path.") from None
+            raise BadAttachment(
+                f"the file {file.content} cannot be read: {error.strerror}", remedy="Check the path."
+            ) from None
     if len(data) > legacy.MAX_SIZE:
         raise FileTooLarge(len(data), legacy.MAX_SIZE)
     if not data:
