@@ -104,6 +104,13 @@ def test_a_handler_may_answer_later():
     assert sim.now > 3
 
 
+def test_a_narrow_line_makes_what_is_large_late():
+    sim = Simulation(1, model=EXACT)
+    sim.host(CLIENT).bandwidth = 10_000
+    run(sim, lambda world: ask(world, bytes(50_000), timeout=30.0))
+    assert 10 < sim.now < 11.5  # the echo comes back over the same line
+
+
 def test_time_is_connect_tls_and_one_round_trip_and_a_kept_connection_saves_the_first_two():
     times = []
     sim = Simulation(1, model=EXACT)
