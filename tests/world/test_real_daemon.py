@@ -16,7 +16,7 @@ from ramson.errors import LocalError, ParseError
 from ramson.protocol.key_text import parse_key
 from ramson.protocol.nodes import base32z
 from ramson.world import BadDaemonAddress, Command, DaemonAddress, Endpoint, PeerRefused, PeerTimeout
-from ramson.world.real import RealNet
+from ramson.world.real import RealNet, inflow
 from ramson.world.simulated import Simulation
 
 KEY = bytes(range(1, 33))
@@ -125,6 +125,69 @@ async def test_comes_back_after_a_restart_and_says_so(url):
         await link.request("rpc.echo", timeout=1)
     await link.close()
     await daemon.stop()
+
+
+class Endless:
+    """A daemon that takes connections, and says parts of one message that never ends (ZMTP 3.1, NULL security)."""
+
+    GREETING = b"\xff" + bytes(8) + b"\x7f\3\0" + b"NULL".ljust(20, b"\0") + b"\1" + bytes(31)
+    READY = b"\4\x1c\5READY\x0bSocket-Type\0\0\0\6ROUTER"
+
+    def __init__(self):
+        self.sent = 0
+        self.cut = asyncio.Event()
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self.talk, "127.0.0.1", 0)
+        return self.server.sockets[0].getsockname()[1]
+
+    async def talk(self, reader, writer):
+        with contextlib.suppress(ConnectionError):
+            writer.write(self.GREETING)
+            await reader.readexactly(64)
+            writer.write(self.READY)
+            while not self.cut.is_set():
+                writer.write(b"\3" + (1000).to_bytes(8) + bytes(1000))  # long, more to come
+                self.sent += 1000
+                await writer.drain()
+                await asyncio.sleep(0.0001)
+                if reader.at_eof():
+                    self.cut.set()
+        self.cut.set()
+        writer.close()
+
+    async def __aexit__(self, *_):
+        self.server.close()
+
+
+async def test_a_message_that_never_ends_costs_the_connection(monkeypatch):
+    news, daemon = [], Endless()
+    monkeypatch.setattr(inflow, "LOOK", 0.1)
+    monkeypatch.setattr(inflow, "LEAST", 100_000)
+    async with daemon as port, asyncio.timeout(60):
+        link = await dial(DaemonAddress(Endpoint("127.0.0.1", port)), watcher=news.append, max_message=4096)
+        await daemon.cut.wait()
+        await link.close()
+    assert news[:2] == [True, False]
+    assert daemon.sent > 100_000
+
+
+async def test_whole_messages_are_let_through_however_many_bytes_they_are(monkeypatch):
+    monkeypatch.setattr(inflow, "LOOK", 0.01)
+    monkeypatch.setattr(inflow, "LEAST", 10_000)
+    daemon = Daemon("tcp://127.0.0.1:*")
+    news, heard = [], []
+    at = daemon.socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+    address = DaemonAddress.parse(at)
+    told = {"notify.block": Command(lambda _origin, _parts: None, expects_reply=False)}
+    link = await dial(address, told, watcher=news.append, heard=lambda: heard.append(1), max_message=4096)
+    for _ in range(50):
+        await link.request("rpc.echo", [bytes(4000)], timeout=5)
+        await asyncio.sleep(0.005)
+    await link.close()
+    await daemon.stop()
+    assert news == [True]
+    assert len(heard) == 100
 
 
 async def test_a_silent_daemon(url):

@@ -11,7 +11,7 @@ from zmq.utils import z85
 
 from ramson.crypto.keys import X25519KeyPair
 from ramson.world import Command, Endpoint
-from ramson.world.real import omq, omq_gate
+from ramson.world.real import omq, tcp_state
 from ramson.world.real.net import RealNet
 from ramson.world.real.omq_gate import GateLimits
 
@@ -256,7 +256,7 @@ async def test_a_slow_message_of_the_largest_size_is_let_through(monkeypatch):
 
 
 async def test_where_bytes_are_not_counted_connections_still_are(monkeypatch):
-    monkeypatch.setattr(omq_gate, "_COUNTS", False)
+    monkeypatch.setattr(tcp_state, "COUNTS", False)
     async with serving(monkeypatch, per_caller=2) as served:
         with Client(served.port) as client, Crowd(served.port) as crowd:
             assert await client.is_served()

@@ -4,7 +4,8 @@ Theory of operation.  ZeroMQ reconnects by itself, but says nothing about it, an
 forgotten what this end subscribed to.  So the socket's monitor is read: a finished handshake means connected,
 a disconnection means that the requests under way will never be answered, and they fail at once.  Nothing is
 queued while there is no connection (`ZMQ_IMMEDIATE`): a request waits for the connection instead, so that a
-daemon that comes back after hours is not met by hours of old requests.
+daemon that comes back after hours is not met by hours of old requests.  A message that never ends costs the
+connection (`inflow`).
 
 Spec: oxend-interface.md §1.
 """
@@ -29,6 +30,7 @@ from ramson.world.daemon_link import LastingLink
 from ramson.world.http import Endpoint
 from ramson.world.omq_engine import FrameReceiver
 from ramson.world.peers import Command, Origin, PeerAddress
+from ramson.world.real.inflow import Inflow
 from ramson.world.real.omq import QUEUE_IN
 from ramson.world.real.watched import Watched
 from ramson.world.real.zap import SharedContext, share
@@ -63,7 +65,9 @@ class DaemonTransport:
         self._heard = heard
         self._shared: SharedContext = share(asyncio.get_running_loop())
         socket = self._shared.context.socket(zmq.DEALER)
-        monitor = socket.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
+        monitor = socket.get_monitor_socket(
+            zmq.Event.CONNECTED | zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+        )
         try:
             _configure(socket, address, identity, max_message)
             socket.connect(_url(address, source))
@@ -75,6 +79,7 @@ class DaemonTransport:
                 f"cannot connect to a daemon at {address}: {error.strerror}", remedy="check the address"
             ) from error
         self.connected = False
+        self._inflow = Inflow(2 * max_message)
         self._watched = Watched(socket, self._take)
         self._monitor = Watched(monitor, self._observe)
         self._stopped = False
@@ -107,17 +112,23 @@ class DaemonTransport:
         if self._stopped:
             return
         self._stopped = True
+        self._inflow.close()
         self._watched.socket.disable_monitor()
         self._monitor.close(0)
         self._watched.close(0)
         await self._shared.release()
 
     def _take(self, frames: list[zmq.Frame]) -> None:
+        self._inflow.heard()
         self._heard()
         self._receiver.frames_received(_ORIGIN, [frame.bytes for frame in frames])
 
     def _observe(self, frames: list[zmq.Frame]) -> None:
-        connected = parse_monitor_message([frame.bytes for frame in frames])["event"] == zmq.Event.HANDSHAKE_SUCCEEDED
+        told = parse_monitor_message([frame.bytes for frame in frames])
+        if told["event"] == zmq.Event.CONNECTED:
+            self._inflow.connected(told["value"])
+            return
+        connected = told["event"] == zmq.Event.HANDSHAKE_SUCCEEDED
         # Asking makes the socket take notice of its new connection; otherwise it may find out a moment too late.
         self._watched.socket.get(zmq.EVENTS)
         self._watched.look()

@@ -20,26 +20,22 @@ connection counts:
 A connection whose bytes libzmq leaves with the kernel from one look to the next was cut off, because another one took
 its routing id over (`ROUTER_HANDOVER`).  It is shut down, so that its owner notices at once and connects again.
 
-libzmq's threads close descriptors when they like, and the system gives the numbers to others.  Therefore nothing is
-ever done to a number: it is duplicated, and the duplicate must have the two addresses that were seen on acceptance.
+How a connection is looked at that libzmq may close at any time is in `tcp_state`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import socket
 import struct
-import sys
-import termios
 from dataclasses import dataclass
 from typing import Final
 
 import zmq
 
 from ramson.world.callers import Paces, caller
+from ramson.world.real import tcp_state
 from ramson.world.real.crowd import MOVING, WAITING, leavers, places
 from ramson.world.real.descriptors import allowed
 from ramson.world.real.watched import Watched
@@ -50,8 +46,6 @@ LOOK: Final = 1.0  # seconds between two looks at all connections
 TELL: Final = 60.0  # seconds between two log lines about what was dropped
 
 _ACCEPTED, _DISCONNECTED = int(zmq.EVENT_ACCEPTED), int(zmq.EVENT_DISCONNECTED)
-_COUNTS = sys.platform == "linux"  # elsewhere tcp_info is not the same
-_BYTES_RECEIVED: Final = 128  # where tcp_info has them, an unsigned number of 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +68,7 @@ class Incoming:
     """An accepted connection; `since` is when it was made or last said something, in seconds."""
 
     descriptor: int
-    addresses: tuple[object, object]  # of the far end and of ours
+    addresses: tcp_state.Addresses
     caller: str
     since: float
     worth: int = WAITING
@@ -146,8 +140,8 @@ class Gate:
 
     def _accepted(self, descriptor: int) -> None:
         try:
-            with _duplicate(descriptor) as far:
-                addresses = far.getpeername(), far.getsockname()
+            with tcp_state.duplicate(descriptor) as far:
+                addresses = tcp_state.addresses(far)
         except OSError:
             return  # it has gone already
         who, limits = caller(addresses[0][0]), self._limits
@@ -170,8 +164,8 @@ class Gate:
         unfinished: list[tuple[int, Incoming]] = []
         for one in list(self._incoming.values()):
             try:
-                with _grasp(one) as far:
-                    received, waiting = _received(far), _waiting(far)
+                with tcp_state.grasp(one.descriptor, one.addresses) as far:
+                    received, waiting = tcp_state.received(far), tcp_state.waiting(far)
             except OSError:
                 self._forget(one)
                 continue
@@ -207,7 +201,7 @@ class Gate:
         self._forget(one)
         self._dropped += 1
         try:
-            with _grasp(one) as far:
+            with tcp_state.grasp(one.descriptor, one.addresses) as far:
                 far.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # it has gone already
@@ -219,42 +213,3 @@ class Gate:
         mine.pop(one, None)
         if not mine:
             self._by_caller.pop(one.caller, None)
-
-
-def _grasp(one: Incoming) -> socket.socket:
-    """Return a duplicate of a connection.  Raises OSError when it has gone, whoever has its number now."""
-    far = _duplicate(one.descriptor)
-    try:
-        addresses = far.getpeername(), far.getsockname()
-    except OSError:
-        far.close()
-        raise
-    if addresses != one.addresses:
-        far.close()
-        raise ConnectionResetError
-    return far
-
-
-def _duplicate(descriptor: int) -> socket.socket:
-    """Return a duplicate of a socket, which stays what it is whatever becomes of the number.  Raises OSError."""
-    duplicate = os.dup(descriptor)
-    try:
-        return socket.socket(fileno=duplicate)
-    except OSError:
-        os.close(duplicate)
-        raise
-
-
-def _received(far: socket.socket) -> int | None:
-    """Return how many bytes have come from the far end; None where the system does not tell."""
-    if not _COUNTS:
-        return None
-    info = far.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
-    if len(info) < _BYTES_RECEIVED + 8:
-        return None
-    return int(struct.unpack_from("=Q", info, _BYTES_RECEIVED)[0])
-
-
-def _waiting(far: socket.socket) -> int:
-    """Return how many bytes the kernel holds that nobody has taken."""
-    return int(struct.unpack("=i", fcntl.ioctl(far.fileno(), termios.FIONREAD, bytes(4)))[0])
