@@ -10,6 +10,7 @@ from ramson.crypto.account import AccountKeys
 from ramson.crypto.hashing import message_hash
 from ramson.crypto.keys import X25519KeyPair, verify
 from ramson.network import NoPath
+from ramson.network.hop_policy import ANY_NODE, HopPolicy
 from ramson.network.subscriptions import LONGEST_REST, LOOK, MOST_MESSAGES, PATIENCE, WANTED, Subscriptions
 from ramson.protocol import bt
 from ramson.protocol.monitor import LIFETIME
@@ -101,11 +102,19 @@ class Town:
         self.entry, self.home = Entry(), Home(self.sim, self.nodes)
         self.world = self.sim.world("10.9.9.9")
         self.told, self.changes = [], []
+        self.policy = ANY_NODE
 
     def run(self, main):
         async def start():
             self.subscriptions = Subscriptions(
-                self.world, self.entry, self.home, KEYS, NAMESPACES, told=self.told.append, changed=self.changes.append
+                self.world,
+                self.entry,
+                self.home,
+                KEYS,
+                NAMESPACES,
+                told=self.told.append,
+                changed=self.changes.append,
+                policy=self.policy,
             )
             task = asyncio.ensure_future(self.subscriptions.run())
             await asyncio.sleep(5)
@@ -148,6 +157,16 @@ def test_two_members_are_asked_and_the_same_two_at_every_start():
     assert start(again) == before
     without_one.home.members = [node.record for node in without_one.nodes if node.address != min(before)]
     assert max(before) in start(without_one)
+
+
+def test_nodes_that_are_to_be_no_hops_are_not_connected_to(town):
+    town.policy = HopPolicy.parse(avoid=["10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24", "10.0.4.0/24"])
+
+    async def main():
+        await asyncio.sleep(600)
+        assert town.live == town.asked() == [town.nodes[4]]
+
+    town.run(main)
 
 
 def test_what_is_asked_is_signed_now_and_comes_with_a_passing_key(town):

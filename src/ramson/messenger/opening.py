@@ -100,7 +100,14 @@ async def connected(
     subscriptions = None
     if subscribe and receive and entry is not None:
         subscriptions = Subscriptions(
-            world, entry, network, store.keys, NAMESPACES, told=engine.inbox.told, changed=engine.told
+            world,
+            entry,
+            network,
+            store.keys,
+            NAMESPACES,
+            told=engine.inbox.told,
+            changed=engine.told,
+            policy=reach.hops,
         )
         tasks.start(subscriptions.run(), "subscriptions")
     return Parts(engine, network, world, tasks, subscriptions)

@@ -25,7 +25,9 @@ from typing import Final, Protocol
 from ramson.crypto.account import AccountId, AccountKeys
 from ramson.crypto.hashing import blake2b
 from ramson.errors import LocalError, ParseError, RemoteError
+from ramson.network.countries import country_of
 from ramson.network.entry import Entry
+from ramson.network.hop_policy import ANY_NODE, HopPolicy
 from ramson.protocol import monitor
 from ramson.protocol.nodes import NodeRecord
 from ramson.protocol.storage import GetSwarm, Request, Result, read_get_swarm
@@ -74,7 +76,8 @@ class Subscriptions:
     """Keeps nodes of the swarm of `keys` telling us of messages in `namespaces`; `run` does the work.
 
     `told` is given the hash of each message that a node claims to have; `changed` is called, when other nodes tell us
-    than before, with whether any does.
+    than before, with whether any does.  Only nodes that `policy` allows as hops are connected to: whoever avoids some
+    does not want to be seen by them.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Subscriptions:
         *,
         told: Callable[[str], None],
         changed: Callable[[bool], None],
+        policy: HopPolicy = ANY_NODE,
     ) -> None:
         self._world = world
         self._entry = entry
@@ -95,6 +99,7 @@ class Subscriptions:
         self._namespaces = frozenset(namespaces)
         self._told = told
         self._changed = changed
+        self._policy = policy
         self._held: dict[NodeRecord, asyncio.Task[None]] = {}
         self._live: dict[NodeRecord, None] = {}
         self._resting: dict[bytes, tuple[float, float]] = {}  # until when, and for how long
@@ -133,7 +138,8 @@ class Subscriptions:
         if not self._entry.straight:
             return []
         now = asyncio.get_running_loop().time()
-        ranked = sorted((node for node in members if node.contactable), key=self._rank)
+        allowed = [node for node in members if node.contactable and self._policy.allows(node.ip, country_of)]
+        ranked = sorted(allowed, key=self._rank)
         return [node for node in ranked if self._resting.get(node.ed25519, (0.0, 0.0))[0] <= now][:WANTED]
 
     def _rank(self, node: NodeRecord) -> bytes:
