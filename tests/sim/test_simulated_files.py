@@ -98,10 +98,11 @@ def test_files_expire_and_pictures_are_kept_by_renewing(tmp_path):
     assert files_in(tmp_path) == []
 
 
-def test_over_a_slow_line_pieces_arrive_where_one_request_does_not(tmp_path):
+@pytest.mark.parametrize(("bandwidth", "size"), [(30_000, 1_500_000), (6_000, 300_000)])
+def test_over_a_slow_line_pieces_arrive_where_one_request_does_not(tmp_path, bandwidth, size):
     async def scenario(simulation, a, b):
-        simulation.host(ADDRESS_A).bandwidth = 30_000
-        data, told = random.Random(1).randbytes(1_500_000), []
+        simulation.host(ADDRESS_A).bandwidth = bandwidth
+        data, told = random.Random(1).randbytes(size), []
         with pytest.raises(RequestFailed):
             await a.whole.attach(data)
         attachment = await a.attach(data, progress=lambda done, total: told.append(100 * done // total))

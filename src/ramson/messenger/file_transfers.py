@@ -78,7 +78,7 @@ class Caller(Protocol):
     """What this module needs of a `Network`."""
 
     async def call_server(
-        self, server: ServerDestination, request: ServerRequest, *, seconds: float = ...
+        self, server: ServerDestination, request: ServerRequest, *, seconds: float = ..., attempts: int = ...
     ) -> ServerResponse:
         """Send a request to a server through the network.  Raises RequestFailed, NoPath."""
         ...
@@ -174,8 +174,11 @@ class Transfers:
         def note_place(found: str) -> None:
             note(base + found if found else "")
 
+        def ask(request: ServerRequest, attempts: int) -> Awaitable[ServerResponse]:
+            return self._network.call_server(server.destination, request, seconds=SECONDS, attempts=attempts)
+
         upload = PieceUpload(
-            lambda request: self._network.call_server(server.destination, request, seconds=SECONDS),
+            ask,
             self._clock,
             self._piece_size,
             blob,

@@ -6,8 +6,9 @@ in a blob, and keeps nothing: where an upload goes on is told by `note` and give
 Theory of operation.  Each step is one request: begin, look how far the server is, or append.  A node waits some 25 s
 for a server and a request has to be through in that time, so how large a piece may be depends on the link: it is what
 went through in `AIM` seconds lately, and a quarter of what did not go through at all.  Whatever happened to an answer,
-the server knows how far it is: after a failure it is asked, and a piece that had arrived is not sent again.  The last
-append is the only one whose answer matters; the server gives it again as often as it is asked.
+the server knows how far it is: after a failure it is asked, and a piece that had arrived is not sent again; the network
+has become wary of the path by then, and what follows goes by another.  The last append is the only one whose answer
+matters; the server gives it again as often as it is asked.
 
 A step that does not bring the upload on by a smallest piece counts, and few such are made one after the other; so
 nothing a server answers keeps this going for ever.
@@ -39,11 +40,13 @@ from ramson.world import Clock
 
 FIRST: Final = 256 * 1024  # bytes of the first piece: 9 s at 30 kB/s
 AIM: Final = 8.0  # seconds for a piece
-FAILURES: Final = 3  # without headway, before an error is raised
+FAILURES: Final = 5  # without headway, before an error is raised
 STEPS: Final = 8  # the same, of steps that did not fail
-FIRST_PAUSE: Final = 1.0  # seconds, doubled after each failure
+FIRST_PAUSE: Final = 0.5  # seconds, doubled after each failure
+WAYS: Final = 3  # by which a small request is sent; a piece by one, for what did not get through should become smaller
 
-Ask = Callable[[ServerRequest], Awaitable[ServerResponse]]
+Ask = Callable[[ServerRequest, int], Awaitable[ServerResponse]]
+"""Sends a request by so many paths, one after the other, until one brings the answer."""
 Note = Callable[[str], None]
 
 
@@ -190,7 +193,7 @@ class PieceUpload:
     async def _send(self, request: ServerRequest) -> ServerResponse:
         size, began = len(request.body or b""), self._clock.monotonic()
         try:
-            reply = await self._ask(request)
+            reply = await self._ask(request, 1 if size else WAYS)
         except RequestFailed as error:
             if TABLE[error.failure].retry is not Retry.ANOTHER_WAY:
                 raise

@@ -37,7 +37,7 @@ from ramson.network.paths import Path
 from ramson.network.profile import NetworkProfile
 from ramson.network.receipts import DeleteReceipt, ExpireReceipt, Polled, Retrieved, StoreReceipt
 from ramson.network.refresher import Refresher
-from ramson.network.requests import SERVER_TIMEOUT, OnionRequests, as_it_is
+from ramson.network.requests import ATTEMPTS, SERVER_TIMEOUT, OnionRequests, as_it_is
 from ramson.network.routing import Routing
 from ramson.network.status import Light, PathStatus, StatusBoard, status_of
 from ramson.network.swarm_requests import SwarmRequests
@@ -225,15 +225,18 @@ class Network:
         request: ServerRequest,
         *,
         seconds: float = SERVER_TIMEOUT,
+        attempts: int = ATTEMPTS,
         repeatable: bool = False,
     ) -> ServerResponse:
         """Send a request to a server outside through the network and return its answer, whatever its code.
 
-        `seconds` is for each of up to three attempts; files want 30.  A request that is `repeatable` is sent by a
+        `seconds` is for each of up to `attempts` attempts; files want 30.  A request that is `repeatable` is sent by a
         second path when the first is silent, and may so reach the server twice.  Raises RequestFailed, NoPath.
         """
         self._check_running()
-        return await self._requests.to_server(server, request, seconds=seconds, repeatable=repeatable)
+        return await self._requests.to_server(
+            server, request, seconds=seconds, attempts=attempts, repeatable=repeatable
+        )
 
     async def swarm(self, account: AccountId) -> tuple[NodeRecord, ...]:
         """Return the known good members of an account's swarm, in random order.  Raises SwarmUnavailable, NoPath."""
