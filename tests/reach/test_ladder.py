@@ -233,6 +233,53 @@ def test_silence_is_passed_within_seconds(ways):
     assert play(ways, scene) < 7
 
 
+@pytest.mark.parametrize("others_answer", [True, False])
+def test_a_request_that_waits_makes_it_look_again_only_if_nobody_else_answers(ways, others_answer):
+    slow, quick = ways.nodes.records[2:]
+    post = ways.direct.post
+
+    async def to(guard: NodeRecord, body: bytes, *, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - Route's
+        if guard is slow:
+            await asyncio.sleep(10)
+        return await post(guard, body, timeout=timeout)
+
+    async def scene(ladder: Ladder) -> int:
+        await passes(ladder, ways)
+        await asyncio.sleep(10)
+        before, asked = len(ways.direct.probes), 0
+        ways.direct.post = to
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ladder.test(slow))
+            for _ in range(5 if others_answer else 0):
+                asked += await ladder.test(quick)
+                await asyncio.sleep(2)
+            await asyncio.sleep(4)
+            ways.direct.post = post
+        return len(ways.direct.probes) - before - asked - 1  # the slow one answers in the end
+
+    probes = play(ways, scene)
+    assert (probes == 0) is others_answer
+
+
+def test_a_way_that_falls_silent_is_left_within_seconds_of_its_last_reply(ways):
+    async def scene(ladder: Ladder) -> float:
+        await passes(ladder, ways)
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            await asyncio.sleep(10)
+            ways.direct.delay = 5.0
+            group.create_task(ladder.test(ways.nodes.records[0]))
+            await asyncio.sleep(1)
+            ways.direct.delay = 0.1
+            assert await ladder.test(ways.nodes.records[1])
+            last, ways.direct.silent = loop.time(), True
+            while ladder.status.using.label == "direct":  # noqa: ASYNC110 - virtual time, looked at often
+                await asyncio.sleep(0.1)
+            return loop.time() - last
+
+    assert 3.0 < play(ways, scene) < 5.0
+
+
 def test_doubts_about_a_bridge_in_use_do_not_show_nodes_to_who_watches(ways):
     ways.direct.silent = ways.split.silent = ways.proxy.silent = True
 

@@ -3,8 +3,9 @@
 Theory of operation.  One task climbs: it probes the routes in order with a real onion request to a node, a new one
 every second or as soon as one has failed, and crowns the first that is answered.  The order begins with what worked
 last on this network, right before the straight way; the way in which the straight way failed tells what comes next.
-Everything that is to be sent waits for a crowned route.  A request that stays silent makes the climber look at the
-route in use before any other, so a slow guard costs one probe and a censor that switches on is passed in seconds.
+Everything that is to be sent waits for a crowned route.  When a request waits and nobody at all has answered for some
+seconds, the climber looks at the route in use before any other, so a slow guard costs one probe and a censor that
+switches on is passed in seconds.  A destination that is slow while others answer costs nothing.
 The second route that answered is kept as a spare, to be looked at first when the crowned one falls.
 
 It never asks anything of anybody before it was told of a node, and it contacts no bridge, proxy or transport while
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -36,7 +38,7 @@ log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 6.0  # how long a probe may take
 PROBED = 2  # nodes asked by one route at once: one of them may be dead
-SILENCE = 3.0  # seconds after which an unanswered request makes the route suspect
+SILENCE = 3.0  # seconds without any reply by it, after which a route by which a request waits is suspect
 GRACE = 1.0  # seconds that requests have to come back by a way that was given up
 MANY_FAILURES = 3  # in a row
 TELLING = frozenset({Symptom.PROXY, Symptom.FROZEN, Symptom.HELLO})  # one of these is enough
@@ -64,6 +66,7 @@ class _Step:
     route: Route | None = None
     failures: int = 0
     rests_until: float = 0.0
+    heard: float = -math.inf  # when anybody answered by this way last
     symptom: Symptom | None = None
     flawed: bool = False  # connections of this way stop in the middle, which no probe shows
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -147,6 +150,7 @@ class Ladder:
             raise
         except TimeoutError:
             raise NetError(Stage.TIMEOUT, "the way out was given up for another") from None
+        step.heard = asyncio.get_running_loop().time()
         if step is self._using:
             self._failures = 0
         return reply
@@ -236,13 +240,24 @@ class Ladder:
 
     @contextlib.asynccontextmanager
     async def _travelling(self, step: _Step) -> AsyncIterator[None]:
-        """Have the way looked at if what is done in the block takes long; end it (TimeoutError) once it is given up."""
+        """Have the way looked at when it falls silent during the block; end it (TimeoutError) once it is given up.
+
+        While others answer by the way, it is not the way that keeps a request waiting.
+        """
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
 
         def suspect() -> None:
-            if step is self._using:
+            nonlocal timer
+            quiet_at = step.heard + SILENCE
+            if step is not self._using:
+                return
+            if quiet_at > loop.time():
+                timer = loop.call_at(quiet_at, suspect)
+            else:
                 self._wanted.set()
 
-        timer = asyncio.get_running_loop().call_later(SILENCE, suspect)
+        timer = loop.call_later(SILENCE, suspect)
         try:
             async with asyncio.timeout(None) as limit:
                 step.travelling[limit] = None
