@@ -168,7 +168,7 @@ def set_profile(
             metavar="PATH",
             exists=True,
             dir_okay=False,
-            help="A picture for others to see: JPEG, PNG, WebP or GIF, small and square.",
+            help="A picture for others to see: JPEG, PNG, WebP or GIF, square; over 600 pixels it is made smaller.",
         ),
     ] = None,
     no_avatar: Annotated[bool, typer.Option("--no-avatar", help="Take your picture away.")] = False,

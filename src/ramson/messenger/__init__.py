@@ -51,7 +51,8 @@ from ramson.messenger.message import (
     State,
 )
 from ramson.messenger.opening import SubscriptionRefused
-from ramson.messenger.pictures import Contact, NoPicture
+from ramson.messenger.own_picture import NoPicture
+from ramson.messenger.pictures import Contact
 from ramson.messenger.vault import (
     AccountFileError,
     AccountFileExists,

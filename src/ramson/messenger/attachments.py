@@ -23,6 +23,7 @@ from ramson.messenger.file_transfers import Transfers, no_progress
 from ramson.messenger.files import Files, SealedFile, seal_legacy
 from ramson.messenger.images import cleaned, look_at
 from ramson.messenger.message import Attachable, Attachment, FileState, FileToSend, NoFileServer, Progress
+from ramson.messenger.own_picture import made_ready
 from ramson.messenger.store import Store
 from ramson.protocol import content
 from ramson.protocol.content import MAX_ATTACHMENTS
@@ -117,9 +118,12 @@ class Attachments:
         )
         return pointer, sealed
 
-    async def read_path(self, path: Path) -> bytes:
-        """Read a file that is to be sent, off the event loop.  Raises BadAttachment, FileTooLarge."""
-        return await self._disk.run(lambda: _content(FileToSend(path)))
+    async def own_picture(self, picture: Path | bytes) -> bytes:
+        """Make a profile picture ready, off the event loop.
+
+        Raises NoPicture, BadPicture, BadAttachment, FileTooLarge.
+        """
+        return await self._disk.run(lambda: made_ready(_content(FileToSend(picture))))
 
     async def save_file(self, attachment: Attachment, path: Path, progress: Progress | None) -> Path:
         """See `Attachment.save`."""

@@ -1,7 +1,7 @@
 """Profile pictures: uploading, fetching, and keeping one's own from expiring.
 
 One's own picture has the deterministic form, so that renewing it changes nothing for others; pictures of groups
-still have the old form under a random key.  Pictures are not made smaller or converted here.
+still have the old form under a random key.  Pictures are not made smaller here: see `own_picture`.
 Spec: files-and-push.md §7.1 C, §7.2 *Avatar renewal*.
 """
 

@@ -262,15 +262,16 @@ class Client:
     async def set_avatar(self, picture: str | os.PathLike[str] | bytes | None) -> None:
         """Upload a profile picture, a path or its bytes, and show it on all devices; None takes it away.
 
-        What the file tells beside the picture is removed, as from attachments.  Others learn of it with our next
+        What the file tells beside the picture is removed, as from attachments, and what is larger than 600 pixels made
+        smaller, which needs the extra `ramson[pictures]`.  Others learn of it with our next
         messages.  Raises NoPicture, BadPicture, BadAttachment, NoFileServer, FileError, RequestFailed, NoPath.
         """
         engine = self._engine
         if picture is None:
             await self.set_profile(drop_picture=True)
             return
-        data = picture if isinstance(picture, bytes) else await engine.attachments.read_path(Path(picture))
-        await self.set_profile(picture=await engine.pictures.publish(data))
+        ready = await engine.attachments.own_picture(picture if isinstance(picture, bytes) else Path(picture))
+        await self.set_profile(picture=await engine.pictures.publish(ready))
 
     @property
     def avatar(self) -> bytes | None:

@@ -22,14 +22,14 @@ from ramson.messenger.avatars import DAY_MS, Avatars, PictureState
 from ramson.messenger.events import Event, PictureChanged
 from ramson.messenger.file_errors import FileGone
 from ramson.messenger.file_transfers import UnknownServer
-from ramson.messenger.images import cleaned, look_at
+from ramson.messenger.images import look_at
 from ramson.messenger.message import NoFileServer
+from ramson.messenger.own_picture import MAX_PICTURE
 from ramson.messenger.pulse import Pulse
 from ramson.messenger.store import Store
 from ramson.protocol import config
 from ramson.protocol.config import Picture
 
-MAX_PICTURE: Final = 5_000_000  # bytes; spec gap: others scale pictures down to 600 pixels, which is far less
 AGAIN_MS: Final = 3_600_000  # after a failure that may pass
 GONE_AGAIN_MS: Final = 24 * AGAIN_MS
 LOOK_AGAIN: Final = 60.0  # seconds
@@ -37,10 +37,6 @@ _UPLOADED: Final = "picture uploaded_ms"
 _CHECKED: Final = "picture checked_ms"
 
 _log = logging.getLogger(__name__)
-
-
-class NoPicture(LocalError):
-    """A file that cannot be a profile picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +82,13 @@ class Pictures:
         return Contact(**values, _picture=self.bytes_of)
 
     async def publish(self, data: bytes) -> Picture:
-        """Upload a picture of our own, and keep it.
+        """Upload a picture of our own, as `own_picture` made it, and keep it.
 
-        Raises NoPicture, BadPicture, NoFileServer, FileError, RequestFailed, NoPath.
+        Raises NoFileServer, FileError, RequestFailed, NoPath.
         """
-        if len(data) > MAX_PICTURE:
-            raise NoPicture(f"a profile picture has at most {MAX_PICTURE // 1_000_000} MB", remedy="Make it smaller.")
-        if look_at(data) is None:
-            raise NoPicture("a profile picture is a JPEG, PNG, WebP or GIF file", remedy="Choose or convert one.")
-        avatars, clean = self._open(), cleaned(data)
-        picture = await avatars.upload(clean, seed=self._store.keys.ed25519.seed)
+        picture = await self._open().upload(data, seed=self._store.keys.ed25519.seed)
         with self._store.db.transaction():
-            self._keep(picture, clean)
+            self._keep(picture, data)
             self._store.db.set(_UPLOADED, self._now())
         return picture
 

@@ -285,7 +285,8 @@ class Client(Opened):
     def set_avatar(self, picture: str | os.PathLike[str] | bytes | None) -> None:
         """Upload a profile picture, a path or its bytes, and show it on all devices; None takes it away.
 
-        What the file tells beside the picture is removed, as from attachments.  Others learn of it with our next
+        What the file tells beside the picture is removed, as from attachments, and what is larger than 600 pixels made
+        smaller, which needs the extra `ramson[pictures]`.  Others learn of it with our next
         messages.  Raises NoPicture, BadPicture, BadAttachment, NoFileServer, FileError, RequestFailed, NoPath.
         """
         self._wait(lambda: self._inner.set_avatar(picture))
