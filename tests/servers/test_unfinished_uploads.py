@@ -306,6 +306,23 @@ async def test_storage_that_fails_costs_no_piece_that_may_count(place):
     assert await content_of(store, await uploads.finish(upload, numeric=False)) == DATA[:60]
 
 
+async def test_pieces_that_cannot_be_read_now_are_read_later(place):
+    store = await place.make()
+    uploads = beside(store)
+    upload = await uploads.begin(60, None, DATA[:30])
+    upload = await uploads.append(upload, Piece(30, last=True), DATA[30:60])
+    get = store._blobs.get
+
+    async def fails(*_):
+        raise StorageFailed("the disk is away")
+
+    store._blobs.get = fails
+    with pytest.raises(StorageFailed):
+        await uploads.finish(upload, numeric=False)
+    store._blobs.get = get
+    assert await content_of(store, await uploads.finish(upload, numeric=False)) == DATA[:60]
+
+
 async def test_a_catalogue_of_the_first_version_learns_of_uploads(tmp_path):
     path = tmp_path / "catalogue.sqlite"
     old = SqliteCatalogue(path, ThreadDisk())

@@ -28,7 +28,7 @@ from ramson.errors import LocalError
 from ramson.protocol.resumable_uploads import ID_BYTES, Piece, check_piece, is_upload_id, upload_id
 from ramson.servers.files.config import Limits
 from ramson.servers.files.store import FileStore, TooLarge
-from ramson.servers.files.storing import Blobs, Entry, StorageFull, blob_name
+from ramson.servers.files.storing import Blobs, Entry, StorageFailed, StorageFull, blob_name
 from ramson.servers.files.upload_table import Upload, UploadTable
 from ramson.world import Clock
 
@@ -156,15 +156,23 @@ class UnfinishedUploads:
         return blob
 
     async def _content(self, upload: Upload) -> bytes | None:
-        """Return all pieces together; None when they are not what the upload should be."""
+        """Return all pieces together; None when they are not what the upload should be.  Raises StorageFailed."""
         places = asyncio.Semaphore(READS)
+        failed: list[StorageFailed] = []
 
         async def read(blob: str) -> bytes | None:
             async with places:
-                return await self._blobs.get(blob, None)
+                try:
+                    return await self._blobs.get(blob, None)
+                except StorageFailed as error:
+                    failed.append(error)
+                    return None
 
+        names = await self._table.pieces(upload.id)
         async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(read(blob)) for blob in await self._table.pieces(upload.id)]
+            reading = [group.create_task(read(blob)) for blob in names]
+        if failed:
+            raise failed[0]
         pieces = [task.result() for task in reading]
         content = b"".join(piece for piece in pieces if piece is not None)
         return content if None not in pieces and len(content) == upload.length else None
