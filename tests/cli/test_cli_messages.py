@@ -128,7 +128,7 @@ def test_files_are_sent_shown_and_saved(people, tmp_path):
     code, out, _ = finish(start("bob", "save", number, "--to", str(target), "--json"))
     assert [each["file"] for each in json.loads(out)] == [f"{target}/photo (2).txt", f"{target}/note (2).bin"]
     code, _, err = finish(start("bob", "save", "999"))
-    assert (code, err) == (1, "There is no message 999 with files. See `ramson chat` for numbers.\n")
+    assert (code, err) == (1, "There is no message 999 with files. `ramson history ID` shows numbers.\n")
     listening = start("alice", "listen")
     shown = [listening.stdout.readline() for _ in range(2)]
     listening.send_signal(signal.SIGINT)

@@ -84,6 +84,25 @@ def test_requests_are_listed_with_what_was_said_and_names_cannot_touch_the_termi
     assert (request["id"], request["unread"], request["last"]["body"]) == (EVE.id.hex, 1, "buy owls")
 
 
+def test_conversations_are_listed_and_a_request_is_none(ramson):
+    code, out, _ = ramson("conversations")
+    first, last = out.splitlines()
+    assert (code, first) == (0, f"{BOB.id}  Bob  1 unread")
+    assert last.endswith(f"{BOB.id} the owl flies at noon")
+    (line,) = fields(ramson("conversations", "--json"))
+    assert (line["id"], line["unread"], line["last"]["body"]) == (BOB.id.hex, 1, "the owl flies at noon")
+
+
+def test_what_was_said_can_be_read_with_its_numbers_and_stays_unread(ramson):
+    code, out, _ = ramson("history", BOB.id.hex)
+    (message,) = fields(ramson("history", BOB.id.hex, "--json"))
+    assert code == 0
+    assert out.startswith(f"{message['id']:>6}  20")
+    assert out.endswith(f"{BOB.id} the owl flies at noon\n")
+    assert fields(ramson("conversations", "--json"))[0]["unread"] == 1
+    assert ramson("history", ALICE.id.hex) == (0, "", "")
+
+
 def test_messages_are_found(ramson):
     found = fields(ramson("search", "owl", "--json"))
     assert {message["body"] for message in found} == {"the owl flies at noon", "buy owls"}

@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "save": ("files", "save"),
     "contacts": ("people", "contacts"),
     "requests": ("people", "requests_app"),
+    "conversations": ("conversations", "conversations"),
+    "history": ("conversations", "history"),
     "search": ("people", "search"),
     "profile": ("people", "profile_app"),
     "export": ("keeping", "export"),

@@ -57,7 +57,9 @@ async def _save(
         ) as me:
             message = me.message(number)
             if message is None or not message.attachments:
-                raise LocalError(f"there is no message {number} with files", remedy="See `ramson chat` for numbers.")
+                raise LocalError(
+                    f"there is no message {number} with files", remedy="`ramson history ID` shows numbers."
+                )
             if tell and message.request:
                 raise LocalError("people whom you have not accepted are told nothing", remedy="Leave --tell out.")
             saved = await save_all(message, directory, show)

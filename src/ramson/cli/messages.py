@@ -165,9 +165,7 @@ async def _send(path: Path, passphrase: str, profile: NetworkProfile, letter: _L
         ) as me:
             quoted = None if letter.quote is None else me.message(letter.quote)
             if letter.quote is not None and quoted is None:
-                raise LocalError(
-                    f"there is no message {letter.quote}", remedy="`ramson search --json` tells numbers, as `id`."
-                )
+                raise LocalError(f"there is no message {letter.quote}", remedy="`ramson history ID` shows numbers.")
             receipt = await me.send(
                 letter.to,
                 letter.text,

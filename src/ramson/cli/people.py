@@ -59,7 +59,7 @@ def contacts(
     json: JsonOption = False,
 ) -> None:
     """List the people you have approved or blocked."""
-    found = _look(account, passphrase_file, network, lambda me: me.contacts(), fetch=fetch)
+    found = look(account, passphrase_file, network, lambda me: me.contacts(), fetch=fetch)
     if json:
         result_json([_contact_fields(contact) for contact in found])
         return
@@ -79,7 +79,7 @@ def list_requests(
     json: JsonOption = False,
 ) -> None:
     """List people who wrote to you and wait for a decision, with their last message."""
-    found = _look(account, passphrase_file, network, lambda me: me.requests(), fetch=fetch)
+    found = look(account, passphrase_file, network, lambda me: me.requests(), fetch=fetch)
     if json:
         result_json([_request_fields(request) for request in found])
         return
@@ -143,7 +143,7 @@ def show_profile(
     json: JsonOption = False,
 ) -> None:
     """Print your account id, name and picture."""
-    identity, profile, avatar = _look(
+    identity, profile, avatar = look(
         account, passphrase_file, network, lambda me: (me.account_id, me.profile, me.avatar), fetch=fetch
     )
     if json:
@@ -206,9 +206,7 @@ def search(
 ) -> None:
     """Find messages that hold all these words, the newest first.  Nothing is asked of the network."""
     who = None if person is None else AccountId.parse(person)
-    found = _look(
-        account, passphrase_file, None, lambda me: me.search(text, conversation=who, limit=limit), fetch=False
-    )
+    found = look(account, passphrase_file, None, lambda me: me.search(text, conversation=who, limit=limit), fetch=False)
     if json:
         result_json([message_fields(message) for message in found])
         return
@@ -219,9 +217,10 @@ def search(
 # Inside
 
 
-def _look(
+def look(
     path: Path, passphrase_file: Path | None, network: str | None, what: Callable[[Client], T], *, fetch: bool
 ) -> T:
+    """Return what an open client tells; with `fetch` after it has asked for news.  Raises NotDone, AccountFileError."""
     profile = resolve_network(network or "mainnet")
     passphrase = account_passphrase(path, passphrase_file)
 
