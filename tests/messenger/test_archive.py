@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import threading
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -12,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramson.crypto.account import AccountId, AccountKeys
-from ramson.messenger import archive
+from ramson.messenger import account, archive, vault
 from ramson.messenger.archive import BadArchive, OtherAccount
 from ramson.messenger.message import Message, Reaction, State
 from ramson.messenger.store import Store
 from ramson.messenger.vault import WeakPassphrase
 from ramson.protocol.content import Attachment
+from ramson.world import real
 
 PASSPHRASE, SECRET = "correct horse", "another secret"
 
@@ -46,6 +48,22 @@ def lived(tmp_path, alice, bob):
     store = Store.open(phone.path, PASSPHRASE, entropy=random.Random(0))
     yield store
     store.close()
+
+
+async def test_who_waits_for_an_archive_holds_up_nobody_else(lived, monkeypatch):
+    where = []
+
+    def noted(*arguments, derive=vault.derive):
+        where.append(threading.current_thread())
+        return derive(*arguments)
+
+    monkeypatch.setattr(vault, "derive", noted)
+    world = real.world()
+    sealed = await account.seal_archive(lived, SECRET, world=world, cost=CHEAP)
+    document = await account.open_archive(sealed, SECRET, world=world)
+    assert archive.entropy_of(document) == lived.keys.entropy
+    assert len(where) == 2
+    assert threading.main_thread() not in where
 
 
 def seal(store, passphrase=SECRET):

@@ -224,7 +224,7 @@ def look(
     profile = resolve_network(network or "mainnet")
     passphrase = account_passphrase(path, passphrase_file)
 
-    async def look() -> T:
+    async def asked() -> T:
         client = Client.open(
             path, passphrase=passphrase, network=profile, connect=fetch, share=True, reach=reach_settings()
         )
@@ -235,7 +235,7 @@ def look(
                         await _in_time(me.synced(), "nothing could be fetched")
                 return what(me)
 
-    return run(look())
+    return run(asked())
 
 
 def _decide(

@@ -152,6 +152,17 @@ async def create_from_archive(
     return await _on_disk(world.disk(), work)
 
 
+async def seal_archive(store: Store, passphrase: str, *, world: World, cost: KeyCost) -> bytes:
+    """Return an archive of an open account.  Raises WeakPassphrase."""
+    plain, entropy = archive.pack(store), world.entropy
+    return await _on_disk(world.disk(), lambda: archive.seal_packed(plain, passphrase, entropy=entropy, cost=cost))
+
+
+async def open_archive(archive_bytes: bytes, passphrase: str, *, world: World) -> archive.Document:
+    """Return what an archive holds.  Raises BadArchive."""
+    return await _on_disk(world.disk(), lambda: archive.open_archive(archive_bytes, passphrase))
+
+
 async def _on_disk(disk: Disk, work: Callable[[], T]) -> T:
     try:
         return await disk.run(work)

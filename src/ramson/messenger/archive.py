@@ -82,9 +82,18 @@ def seal(store: Store, passphrase: str, *, entropy: Entropy, cost: KeyCost) -> b
 
     Raises WeakPassphrase.
     """
+    return seal_packed(pack(store), passphrase, entropy=entropy, cost=cost)
+
+
+def pack(store: Store) -> bytes:
+    """Return what an archive holds, not sealed yet."""
+    return zstandard.ZstdCompressor().compress(json.dumps(_document(store)).encode())
+
+
+def seal_packed(plain: bytes, passphrase: str, *, entropy: Entropy, cost: KeyCost) -> bytes:
+    """Return an archive of what `pack` gave; needs no store, so that it can be done elsewhere.  As `seal` otherwise."""
     vault.check_passphrase(passphrase)
     header = _MAGIC + cost.salt(entropy)
-    plain = zstandard.ZstdCompressor().compress(json.dumps(_document(store)).encode())
     box = Aead(vault.derive(passphrase, header[len(_MAGIC) :], cost))
     return header + bytes(box.encrypt(plain, aad=header, nonce=entropy.randbytes(Aead.NONCE_SIZE)))
 

@@ -296,7 +296,7 @@ class Client:
         Whoever opens it is this account.  A guess costs more than one at the account file.  Raises WeakPassphrase.
         """
         parts = self._open_parts()
-        return archive.seal(parts.engine.store, passphrase, entropy=parts.world.entropy, cost=cost)
+        return await account.seal_archive(parts.engine.store, passphrase, world=parts.world, cost=cost)
 
     async def import_archive(self, data: bytes, passphrase: str) -> int:
         """Add the messages of an archive of this account; return how many were new.
@@ -304,7 +304,8 @@ class Client:
         Raises BadArchive, OtherAccount.
         """
         engine = self._engine
-        new = archive.merge(engine.store, archive.open_archive(data, passphrase))
+        document = await account.open_archive(data, passphrase, world=self._open_parts().world)
+        new = archive.merge(engine.store, document)
         engine.sync.changed()
         engine.upkeep.changed()
         return new
