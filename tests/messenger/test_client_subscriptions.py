@@ -13,6 +13,7 @@ from ramson.node import monitor as on_nodes
 from ramson.protocol.bridge.link import make
 from ramson.reach import ReachSettings
 from ramson.sim import SimulatedNetwork
+from ramson.world import MissingExtra
 from ramson.world.simulated import Simulation
 from ramson.world.simulated.censorship import Verdict
 
@@ -34,9 +35,8 @@ class Town:
             self.directory / f"{number}.ramson",
             passphrase=PASSPHRASE,
             network=self.network.profile,
-            world=self.network.client_world(number),
             cost=CHEAP,
-            **options,
+            **{"world": self.network.client_world(number), **options},
         )
 
     def run(self, main, **options):
@@ -120,12 +120,12 @@ def test_a_client_that_was_not_told_to_never_connects_to_nodes(town, polls):
     async def main(alice, bob):
         await delivered(alice, bob, "hello")
         polls.clear()
-        await asyncio.sleep(1800)
+        await asyncio.sleep(600)
         return bob.told_by, polls.count(bob.account_id)
 
     told_by, asked = town.run(main)
     assert told_by == ()
-    assert asked > 1800 / (1.5 * USUAL)
+    assert asked > 600 / (1.5 * USUAL)
     assert town.linked() == []
     assert town.linked(0) == []
 
@@ -139,6 +139,21 @@ def test_without_receiving_there_is_nothing_to_be_told(town):
 
     town.sim.run(main())
     assert town.linked(0) == []
+
+
+def test_where_the_library_is_missing_the_client_ends_and_says_what_to_do(town):
+    class Bare:
+        async def dial(self, *_arguments, **_options):
+            raise MissingExtra("zmq is not installed", remedy="Run: pip install 'ramson[node]'")
+
+    async def main():
+        await town.network.up()
+        world = replace(town.network.client_world(1), net=Bare())
+        async with asyncio.timeout(600), town.client(1, subscribe=True, world=world) as bob:
+            await anext(bob.messages())
+
+    with pytest.raises(MissingExtra, match="not installed"):
+        town.sim.run(main())
 
 
 def test_when_its_nodes_crash_others_tell_and_when_all_do_it_polls(town, polls):

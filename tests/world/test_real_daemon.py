@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import sys
 import threading
 from base64 import b64encode
 
@@ -15,7 +16,7 @@ from ramson.crypto.keys import X25519KeyPair
 from ramson.errors import LocalError, ParseError
 from ramson.protocol.key_text import parse_key
 from ramson.protocol.nodes import base32z
-from ramson.world import BadDaemonAddress, Command, DaemonAddress, Endpoint, PeerRefused, PeerTimeout
+from ramson.world import BadDaemonAddress, Command, DaemonAddress, Endpoint, MissingExtra, PeerRefused, PeerTimeout
 from ramson.world.real import RealNet, inflow
 from ramson.world.simulated import Simulation
 
@@ -198,6 +199,14 @@ async def test_a_silent_daemon(url):
         await link.request("rpc.echo", timeout=0.3)
     await link.close()
     await daemon.stop()
+
+
+async def test_without_the_library_it_says_how_to_install_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ramson.world.real.daemon", raising=False)
+    monkeypatch.setitem(sys.modules, "zmq", None)
+    with pytest.raises(MissingExtra, match="zmq is not installed") as caught:
+        await dial(DaemonAddress(Endpoint("127.0.0.1", 1)))
+    assert "ramson[node]" in caught.value.remedy
 
 
 async def test_an_impossible_address():
