@@ -171,6 +171,17 @@ def test_to_subscribe_past_a_proxy_is_refused_in_one_line(bot, tmp_path, capsys,
 
 
 @on_fake_network
+async def test_the_doctor_looks_whether_nodes_tell(net, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RAMSON_PASSPHRASE", "correct horse")
+    bot = Bot(tmp_path / "bot.ramson", network=net.network.profile, world=net.network.client_world(7), subscribe=True)
+    bot.on()(lambda: None)
+    await command_line._init(bot, keyring=False)
+    capsys.readouterr()
+    await command_line._doctor(bot)
+    assert capsys.readouterr().out.splitlines()[-1] == "ok  nodes tell it of messages at once"
+
+
+@on_fake_network
 async def test_the_doctor_tells_what_is_missing_and_init_stays_in_the_bots_world(net, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RAMSON_PASSPHRASE", "correct horse")
     world = net.network.client_world(7)

@@ -19,14 +19,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ramson.bot.account_secret import read_passphrase
 from ramson.errors import LocalError, RamsonError, RemoteError, in_one_line
-from ramson.messenger import account, keyring_keys
+from ramson.messenger import Client, account, keyring_keys
 from ramson.messenger.vault import check_absent
 from ramson.network import Light, NetworkProfile
 from ramson.reach import NO_WISHES, doctor, kept
@@ -163,6 +163,22 @@ async def _doctor(bot: Bot) -> None:
                 "the nodes that keep its messages do not answer", remedy="Try again in a minute."
             ) from None
         _print("ok  the nodes that keep its messages answer")
+        if bot.subscribe:
+            await _told(client)
+            _print("ok  nodes tell it of messages at once")
+
+
+async def _told(client: Client) -> None:
+    """Wait until nodes tell of messages.  Raises RemoteError."""
+    with closing(client.events()) as events:
+        try:
+            async with asyncio.timeout(DOCTOR_SECONDS):
+                while not client.told_by:
+                    await anext(events)
+        except TimeoutError:
+            raise RemoteError(
+                "no node tells it of messages at once", remedy="Try again in a minute, or leave out --subscribe."
+            ) from None
 
 
 async def _tell_why(bot: Bot) -> None:
