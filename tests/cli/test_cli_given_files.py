@@ -79,7 +79,7 @@ def test_missing_streams_are_one_plain_line(ramson, suffix, said):
 def test_no_file_gets_the_number_of_a_missing_stream():
     """What is printed to it would go into that file."""
     program = (
-        "import os, ramson.cli.streams as s; there = s.complete(); "
+        "import os, ramson.streams as s; there = s.complete(); "
         "number = os.open('/dev/null', 0); os._exit(number + 100 * there)"
     )
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", program]

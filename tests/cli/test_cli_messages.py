@@ -226,6 +226,16 @@ def test_ctrl_c_ends_a_waiting_command_cleanly(people, nowhere):
     assert finish(waiting) == (130, "", "")
 
 
+def test_listening_ends_when_nobody_reads_what_came(people):
+    ids, start = people
+    finish(start("alice", "send", ids["bob"], "for nobody"))
+    read, write = os.pipe()
+    os.close(read)
+    listening = start("bob", "listen", stdout=write)
+    os.close(write)
+    assert finish(listening) == (0, None, "")
+
+
 def test_the_path_is_shown_for_people_and_for_programs(people):
     _, start = people
     code, out, err = finish(start("alice", "path"))
@@ -288,7 +298,7 @@ def test_the_path_is_watched_line_by_line(people):
         assert status["reason"]
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 0
 
 
 def until(process, wanted):
@@ -474,5 +484,5 @@ def test_a_person_watches_the_path_at_a_terminal(people):
         at.until("(guard")
     finally:
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(timeout=60) == 130
+        assert watching.wait(timeout=60) == 0
         at.close()

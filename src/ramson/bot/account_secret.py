@@ -5,9 +5,13 @@ It never comes from the arguments, which every user of the machine can read.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -48,10 +52,24 @@ def read_passphrase(
 def ask(question: str) -> str:
     """Have a person type a secret, which is not shown.  Raises LocalError if they end the input instead."""
     try:
-        return getpass.getpass(question)
+        with ctrl_c_at_once():
+            return getpass.getpass(question)
     except EOFError:
         sys.stderr.write("\n")
         raise LocalError("nothing was typed", remedy="Run it again.") from None
+
+
+@contextlib.contextmanager
+def ctrl_c_at_once() -> Iterator[None]:
+    """Let Ctrl-C end a question, also within an event loop, which would wait for the answer first."""
+    if threading.current_thread() is not threading.main_thread():  # signals are no affair of others
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _of_file(path: Path) -> str:

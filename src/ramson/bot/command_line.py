@@ -7,7 +7,8 @@
     python echo.py qr         show the account id as a QR code
     python echo.py doctor     look whether it could work: the file, the way into the network, its mailbox
 
-Exit codes: 0 done; 1 it did not work; 2 the command line was wrong.
+Exit codes: 0 done, or told to stop; 1 it did not work; 2 the command line was wrong; 130 ended by Ctrl-C while it did
+anything else but work.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ramson import streams
 from ramson.bot.account_secret import read_passphrase
-from ramson.errors import LocalError, RamsonError, RemoteError, in_one_line
+from ramson.errors import LocalError, RemoteError, in_one_line
 from ramson.messenger import Client, account, keyring_keys
 from ramson.messenger.vault import check_absent
 from ramson.network import Light, NetworkProfile
@@ -50,6 +52,11 @@ _COMMANDS: Final = {
 
 def main(bot: Bot, arguments: Sequence[str] | None) -> None:
     """Do what the arguments (if None: the program's own) say, and exit if it does not work."""
+    with streams.ending(lambda error: print(in_one_line(error), file=sys.stderr)):  # noqa: T201 - it is printed here
+        _run(bot, arguments)
+
+
+def _run(bot: Bot, arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="\n".join(f"{name:7} {what}" for name, what in _COMMANDS.items()),
@@ -80,21 +87,15 @@ def main(bot: Bot, arguments: Sequence[str] | None) -> None:
         "qr": _qr,
         "doctor": _doctor,
     }
-    try:
-        if given.network is not None:
-            bot.network = NetworkProfile.load(given.network)
-        if given.passphrase_file is not None:
-            bot.passphrase_file = given.passphrase_file
-        bot.subscribe = bot.subscribe or given.subscribe
-        if bot.reach is None:
-            bot.reach = kept.load(os.environ)
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(commands[given.command](bot))
-    except RamsonError as error:
-        sys.stderr.write(in_one_line(error) + "\n")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    if given.network is not None:
+        bot.network = NetworkProfile.load(given.network)
+    if given.passphrase_file is not None:
+        bot.passphrase_file = given.passphrase_file
+    bot.subscribe = bot.subscribe or given.subscribe
+    if bot.reach is None:
+        bot.reach = kept.load(os.environ)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(commands[given.command](bot))
 
 
 async def _serve(bot: Bot) -> None:
@@ -104,7 +105,7 @@ async def _serve(bot: Bot) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, bot.stop)
     async with bot:
-        _print(READY)
+        streams.mention(READY)
         await bot.stopped()
 
 
@@ -116,13 +117,13 @@ async def _init(bot: Bot, *, keyring: bool) -> None:
     else:
         passphrase = read_passphrase(bot.passphrase_file, new=True)
         keys = await account.create(bot.path, passphrase, world=world, name=bot.name)
-    _print(str(keys.id))
+    streams.say(str(keys.id))
     sys.stderr.write("The recovery phrase is the account: write it down, and tell it to nobody:\n")
-    _print(account.phrase_of_keys(keys))
+    streams.say(account.phrase_of_keys(keys))
 
 
 async def _id(bot: Bot) -> None:
-    _print(await _account_id(bot))
+    streams.say(await _account_id(bot))
 
 
 async def _qr(bot: Bot) -> None:
@@ -130,7 +131,7 @@ async def _qr(bot: Bot) -> None:
 
     identity = await _account_id(bot)
     segno.make(identity, micro=False).terminal(out=sys.stdout, compact=True)
-    _print(identity)
+    streams.say(identity)
 
 
 async def _doctor(bot: Bot) -> None:
@@ -138,13 +139,13 @@ async def _doctor(bot: Bot) -> None:
     handlers, jobs = sum(1 for _ in bot.handlers()), sum(1 for _ in bot.jobs())
     if not handlers + jobs:
         raise LocalError("there is nothing to do", remedy="Declare a handler with @bot.on, or a job with @bot.every.")
-    _print(f"ok  {handlers} handlers and {jobs} jobs are declared")
+    streams.say(f"ok  {handlers} handlers and {jobs} jobs are declared")
     if not bot.path.exists():
         raise LocalError(f"there is no account file at {bot.path}", remedy="Make it with `init`.")
     if os.name == "posix" and bot.path.stat().st_mode & 0o077:
         raise LocalError(f"others can read {bot.path}", remedy=f"Run: chmod 600 {bot.path}")
     async with bot.make_client() as client:
-        _print(f"ok  the account file opens: {client.account_id}")
+        streams.say(f"ok  the account file opens: {client.account_id}")
         status = client.path
         with suppress(TimeoutError):
             async with asyncio.timeout(DOCTOR_SECONDS):
@@ -154,7 +155,7 @@ async def _doctor(bot: Bot) -> None:
         if status.light is not Light.GREEN:
             await _tell_why(bot)
             raise RemoteError(f"the light is {status.light.value}: {status.reason}")
-        _print("ok  there are two paths into the network")
+        streams.say("ok  there are two paths into the network")
         try:
             async with asyncio.timeout(DOCTOR_SECONDS):
                 await client.synced()
@@ -162,10 +163,10 @@ async def _doctor(bot: Bot) -> None:
             raise RemoteError(
                 "the nodes that keep its messages do not answer", remedy="Try again in a minute."
             ) from None
-        _print("ok  the nodes that keep its messages answer")
+        streams.say("ok  the nodes that keep its messages answer")
         if bot.subscribe:
             await _told(client)
-            _print("ok  nodes tell it of messages at once")
+            streams.say("ok  nodes tell it of messages at once")
 
 
 async def _told(client: Client) -> None:
@@ -187,13 +188,13 @@ async def _tell_why(bot: Bot) -> None:
     nodes = await doctor.known_nodes(world, bot.network, None)
     state = bot.path.with_name(bot.path.name + ".transports")
     plan = doctor.make_plan(world, bot.network, bot.reach or NO_WISHES, nodes=nodes, state=state)
-    _print("\n".join(["Looking why. This contacts:", *(f"    {line}" for line in plan.contacts)]))
+    streams.say("\n".join(["Looking why. This contacts:", *(f"    {line}" for line in plan.contacts)]))
     try:
         diagnosis = doctor.diagnose(await doctor.examine(world, plan))
     finally:
         if bot.world is None:
             await world.net.close()
-    _print("\n".join([diagnosis.verdict, *diagnosis.advice]))
+    streams.say("\n".join([diagnosis.verdict, *diagnosis.advice]))
 
 
 async def _account_id(bot: Bot) -> str:
@@ -201,8 +202,3 @@ async def _account_id(bot: Bot) -> str:
         raise LocalError(f"there is no account file at {bot.path}", remedy="Make it with `init`.")
     async with bot.make_client(connect=False) as client:
         return str(client.account_id)
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()

@@ -1,22 +1,20 @@
 """The root of the command line: which commands there are, and how a command ends.
 
-Exit codes: 0 done; 1 it did not work, and one line on standard error says why and what to do; 2 the command
-line itself was wrong; 130 ended by Ctrl-C.
+The exit codes are told in `reference`, for docs/cli.md.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Final
 
 import typer
 
+from ramson import streams
 from ramson._version import __version__
-from ramson.cli import streams
 from ramson.cli.lazy import LazyGroup
 from ramson.cli.report import report
 from ramson.cli.way_out import CountryOption, ProxyFileOption, ReachFileOption, RouteOption, Wishes, remember
-from ramson.errors import LocalError, RamsonError
+from ramson.errors import LocalError
 
 # As `LazyGroup` has it.
 COMMANDS: Final = {
@@ -82,15 +80,8 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
-    try:
-        if not streams.complete():
+    there = streams.complete()
+    with streams.ending(report):
+        if not there:
             raise LocalError("there is nowhere to print results", remedy="Start it with a standard output.")
         app()
-    except RamsonError as error:
-        report(error)
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        report(LocalError(f"{error.filename} cannot be used: {error.strerror}", remedy="Choose another place."))
-        sys.exit(1)

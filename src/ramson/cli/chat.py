@@ -39,7 +39,7 @@ from ramson.cli.options import (
     account_passphrase,
     resolve_network,
 )
-from ramson.cli.terminal import Interrupted, following, note, progress, result_json, run
+from ramson.cli.terminal import following, note, progress, result_json, run_until_stopped
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RamsonError
@@ -96,8 +96,7 @@ def chat(
     check_recipient(peer)
     profile = resolve_network(network)
     passphrase = account_passphrase(account, passphrase_file)
-    with contextlib.suppress(Interrupted):
-        run(_chat(account, passphrase, profile, peer, history, subscribe=subscribe, as_json=json))
+    run_until_stopped(_chat(account, passphrase, profile, peer, history, subscribe=subscribe, as_json=json))
 
 
 async def _chat(

@@ -40,7 +40,7 @@ class Composer:
 
         with _typing_kept(), patch_stdout(), contextlib.suppress(EOFError, KeyboardInterrupt):
             while True:
-                yield await self._session.prompt_async()
+                yield await self._session.prompt_async(handle_sigint=False)  # one that is sent ends the program
 
     def refresh(self) -> None:
         """Show the status anew."""

@@ -12,8 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from ramson import streams
 from ramson.cli.service import stop_requested
-from ramson.cli.terminal import progress, result, run
+from ramson.cli.terminal import progress, run, run_until_stopped
 from ramson.devnet import Devnet
 from ramson.devnet.demo import AccountsMade, Delivered, Demo, Killed, Mended, NetworkUp, Step, network_up
 from ramson.devnet.layout import MAX_NODES
@@ -51,7 +52,7 @@ def devnet(
     ] = None,
 ) -> None:
     """Start a network of real nodes on this machine, write DIR/network.json, and stay up until Ctrl-C."""
-    run(
+    run_until_stopped(
         _stay_up(
             Devnet(
                 real.world(),
@@ -72,7 +73,7 @@ async def _stay_up(network: Devnet) -> None:
         await network.__aenter__()
     try:
         async with stop_requested(with_input=False) as stop:
-            result(_joining(network.network_path))
+            streams.mention(_joining(network.network_path))
             await stop.wait()
     finally:
         await network.__aexit__(None, None, None)
@@ -118,7 +119,7 @@ async def _play(directory: Path, nodes: int, *, keep: bool) -> None:
             console.print(f"[green]All of it happened[/], in {world.clock.monotonic() - began:.0f} s.")
             if keep:
                 async with stop_requested(with_input=False) as stop:
-                    result(_joining(network.network_path))
+                    streams.mention(_joining(network.network_path))
                     await stop.wait()
     finally:
         await world.net.close()

@@ -23,7 +23,16 @@ from ramson.cli.options import (
     account_passphrase,
     resolve_network,
 )
-from ramson.cli.terminal import Interrupted, following, note, progress, result, result_json, run
+from ramson.cli.terminal import (
+    Interrupted,
+    following,
+    note,
+    progress,
+    result,
+    result_json,
+    run,
+    run_until_stopped,
+)
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RemoteError
@@ -135,8 +144,7 @@ def listen(
     """
     profile = resolve_network(network)
     passphrase = account_passphrase(account, passphrase_file)
-    with contextlib.suppress(Interrupted):
-        run(_listen(account, passphrase, profile, subscribe=subscribe, as_json=json))
+    run_until_stopped(_listen(account, passphrase, profile, subscribe=subscribe, as_json=json))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
+from ramson import streams
 from ramson.cli.operate_settings import find_place, node_config
 from ramson.cli.report import report
 from ramson.cli.service import LogFormat, LogLevel, serve
-from ramson.errors import LocalError, RamsonError
+from ramson.errors import LocalError
 from ramson.node import certificate, settings
 from ramson.node.beside_oxend import node_beside_oxend
 from ramson.node.keys import NodeKeys
@@ -62,7 +63,7 @@ def prepare(chosen: Settings) -> Callable[[], AbstractAsyncContextManager[object
 def main(arguments: Sequence[str]) -> None:
     """Run a node until it is told to stop; exit with 1 when it cannot be run."""
     said = [text for text in arguments if text != STOP_WITH_INPUT]
-    try:
+    with streams.ending(report):
         chosen = settings.settle({}, dict(map(settings.parse_assignment, said)))
         serve(
             prepare(chosen),
@@ -70,9 +71,6 @@ def main(arguments: Sequence[str]) -> None:
             log_format=LogFormat(chosen.log_format),
             stop_with_input=len(said) < len(arguments),
         )
-    except RamsonError as error:
-        report(error)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 
 from ramson.cli.operate_options import ConfigOption
 from ramson.cli.operate_settings import read_written
-from ramson.cli.terminal import Interrupted, JsonOption, result, result_json, run
+from ramson.cli.terminal import JsonOption, result, result_json, run, run_until_stopped
 from ramson.errors import ParseError, RemoteError
 from ramson.node.metrics_server import STATUS_PATH
 from ramson.node.settings import SettingsError, parse_endpoint
@@ -50,8 +49,11 @@ def status(
 ) -> None:
     """Show swarm, peers, mailbox and rates of a running node; it must have been given a metrics port."""
     endpoint = _endpoint(config_file, metrics)
-    with contextlib.suppress(Interrupted):
-        run(_show(endpoint, watch, as_json=json))
+    show = _show(endpoint, watch, as_json=json)
+    if watch is None:
+        run(show)
+    else:
+        run_until_stopped(show)
 
 
 def _endpoint(config_file: Path | None, metrics: str | None) -> Endpoint:

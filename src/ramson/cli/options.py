@@ -6,7 +6,6 @@ A recovery phrase never comes from the arguments, which every user of the machin
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ramson import given_files
-from ramson.bot.account_secret import ask
+from ramson.bot.account_secret import ask, ctrl_c_at_once
 from ramson.bot.unlocking import account_passphrase
 from ramson.cli.passphrases import LONGEST_SECRET, PassphraseFileOption, read_passphrase
 from ramson.cli.terminal import JsonOption
@@ -95,12 +94,9 @@ def read_phrase() -> str:
 
 def confirm(question: str) -> bool:
     """Ask a question on standard error; anything but a yes is a no.  Raises LocalError if nobody answers."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # an event loop's would wait for the answer
-    try:
+    with ctrl_c_at_once():
         typer.echo(f"{question} [y/N] ", nl=False, err=True)  # typer.confirm would write to standard output as well
         answer = sys.stdin.readline()
-    finally:
-        signal.signal(signal.SIGINT, handler)
     if not answer:
         typer.echo(err=True)
         raise LocalError("nobody answered", remedy="Run it at a terminal, or give the answer on standard input.")

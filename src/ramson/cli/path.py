@@ -14,7 +14,7 @@ import typer
 
 from ramson.cli.harmless import printable
 from ramson.cli.options import JsonOption, NetworkOption, data_directory, resolve_network
-from ramson.cli.terminal import following, progress, result, result_json, run
+from ramson.cli.terminal import following, progress, result, result_json, run, run_until_stopped
 from ramson.cli.way_out import reach_settings
 from ramson.errors import LocalError, RemoteError
 from ramson.network import FileCache, Light, Network, NetworkProfile, PathStatus, Place
@@ -81,11 +81,12 @@ def path(
     if avoid or only:
         reach = replace(reach, hops=HopPolicy.parse(avoid=avoid or (), only=only or ()))
     wish = _Wish(timeout, watch, reroll, guards, pin)
-    try:
-        with _display(as_json=json, live=watch) as shown:
-            status = run(_look(resolve_network(network), reach, wish, shown))
-    except BrokenPipeError:  # whoever read what is shown has seen enough
-        raise typer.Exit from None
+    profile = resolve_network(network)
+    with _display(as_json=json, live=watch) as shown:
+        if watch:
+            run_until_stopped(_look(profile, reach, wish, shown))
+            return
+        status = run(_look(profile, reach, wish, shown))
     if status.light is Light.RED:
         raise NoWay(f"there is no way into the network: {status.reason}", remedy="`ramson doctor` says what helps.")
 

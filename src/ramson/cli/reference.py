@@ -17,8 +17,15 @@ _HEAD = """\
 
 Written from the commands themselves (`python -m ramson.cli.reference > docs/cli.md`); a test fails when it is stale.
 
-Exit codes: 0 done; 1 it did not work, and one line on standard error says why and what to do; 2 the command line
-itself was wrong; 130 ended by Ctrl-C. Results go to standard output, progress to standard error and only to a terminal.
+Results go to standard output, progress to standard error and only to a terminal. The exit codes, of bots too:
+
+* 0: done. Also where something that runs until it is stopped (`listen`, `chat`, `path --watch`, `node status --watch`,
+  `devnet`, `demo --keep`, `node run`, `seed run`, `servers …`, `bridge run`, a bot) is stopped by Ctrl-C or SIGTERM,
+  or, where it goes on printing, because nobody reads that any more;
+* 1: it did not work, and one line on standard error says why and what to do;
+* 2: the command line itself was wrong;
+* 130: any other command was ended by Ctrl-C;
+* 141: nobody reads what any other command prints any more (`| head -1`); nothing is said of it.
 """
 
 

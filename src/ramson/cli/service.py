@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import uvloop
 
+from ramson import streams
 from ramson.cli import logs
 from ramson.cli.logs import LogFormat
 from ramson.world.real import descriptors
@@ -67,7 +68,7 @@ async def _serve(service: AbstractAsyncContextManager[object], *, with_input: bo
         async with service:
             up = True
             _settle()
-            print(READY, flush=True)  # noqa: T201 - a launcher waits for this line
+            streams.mention(READY)  # a launcher waits for this line
             await stop.wait()
 
     async with stop_requested(with_input=with_input) as stop:

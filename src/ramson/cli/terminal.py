@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from ramson import streams
 from ramson.cli.harmless import harmless
-from ramson.cli.streams import writable
 from ramson.world.real.event_loop import new_event_loop
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Interrupted(typer.Exit):
     """Somebody pressed Ctrl-C while a command ran."""
 
     def __init__(self) -> None:
-        super().__init__(130)
+        super().__init__(streams.INTERRUPTED)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -40,11 +41,37 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         raise Interrupted from None
 
 
+def run_until_stopped(main: Coroutine[Any, Any, object]) -> None:
+    """Run a coroutine that goes on until somebody has enough of it; that is a good end.
+
+    They press Ctrl-C, send SIGTERM, or read no more of what it prints.
+    """
+
+    async def stoppable() -> None:
+        task, told = asyncio.current_task(), asyncio.Event()
+
+        def stop() -> None:
+            told.set()
+            if task is not None:
+                task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        try:
+            await main
+        except asyncio.CancelledError:
+            if not told.is_set():  # it was Ctrl-C
+                raise
+
+    try:
+        with contextlib.suppress(Interrupted):
+            run(stoppable())
+    except* BrokenPipeError:
+        streams.discard_unwritten()
+
+
 def result(text: str) -> None:
-    """Print a result, at once.  Raises LocalError."""
-    with writable():
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+    """Print a result, at once.  Raises LocalError; BrokenPipeError where nobody reads any more."""
+    streams.say(text)
 
 
 def result_json(value: object) -> None:
