@@ -295,6 +295,23 @@ def test_what_is_known_is_found_without_asking_anybody():
     assert censor.met == set()
 
 
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (0, "up to 10 nodes of the network that a seed or a bridge names, drawn at random, by the straight way"),
+        (2, "all nodes of the network that are known here, 2, by the straight way"),
+        (10, "all nodes of the network that are known here, 10, by the straight way"),
+        (11, "10 nodes of the network, drawn at random, by the straight way"),
+    ],
+)
+def test_no_more_nodes_are_promised_than_there_are(known, said):
+    nodes = tuple(NodeRecord(bytes([i]) * 32, bytes(32), b"", f"10.3.{i}.1", 22021, 22020, 0) for i in range(known))
+    world = Simulation(1).world("10.2.0.1")
+    plan = make_plan(world, NetworkProfile("private", ()), ReachSettings(), nodes=nodes, state=Path())
+    assert plan.contacts[0] == said
+    assert plan.contacts[1].startswith("up to 3 of these" if known < 3 else "3 of these")
+
+
 def test_what_will_be_contacted_is_said_and_shows_no_address_but_the_seeds():
     link = make("https://10.99.0.66:8443/secret-path/", b"K" * 32, "private")
     world = Simulation(1).world("10.2.0.1")

@@ -26,7 +26,7 @@ from ramson.protocol import node_list, onion, seed, storage, strict_json
 from ramson.protocol.nodes import NodeRecord
 from ramson.reach.doctor import names
 from ramson.reach.doctor.findings import Findings, NameCheck, Subject, Trial
-from ramson.reach.doctor.plan import Plan, optional
+from ramson.reach.doctor.plan import ASKED_BY_WAY, Plan, optional
 from ramson.reach.order import Candidate
 from ramson.reach.route import Route, Rung, Symptom, symptom
 from ramson.world import HttpRequest, HttpResponse, Net, NetError, World
@@ -35,7 +35,6 @@ WHOLE: Final = 60.0  # seconds
 EACH: Final = 8.0  # seconds
 LIST_SECONDS: Final = 15.0  # for all bridges that are asked for a list of nodes
 AT_ONCE: Final = 5  # nodes: many connections in one moment are themselves a thing that filters look for
-ASKED_BY_WAY: Final = 3  # nodes, of which one has to answer
 LONG_ASKED: Final = 2  # nodes
 LONG_BYTES: Final = 24 * 1024  # of the long question; its answer is longer in a network of some size
 

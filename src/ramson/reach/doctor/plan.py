@@ -20,6 +20,7 @@ from ramson.world import World
 
 SAMPLE: Final = 10  # nodes
 SPARING_SAMPLE: Final = 3  # nodes, where each costs a bridge something
+ASKED_BY_WAY: Final = 3  # nodes, of which one has to answer
 
 _FETCHING: Final = frozenset({Rung.DIRECT, Rung.SPLIT, Rung.PROXY})
 
@@ -40,7 +41,7 @@ class Plan:
 
     @property
     def sample(self) -> int:
-        """How many nodes are asked."""
+        """How many nodes are asked at most."""
         return SAMPLE if self.fetches else SPARING_SAMPLE
 
     @property
@@ -63,13 +64,20 @@ class Plan:
         if self.fetches and self.seeds:
             hosts = ", ".join(seed.endpoint.host for seed in self.seeds)
             lines.append(f"the seeds of the network, by {first}: {hosts}")
-        known = "" if self.nodes else ", once a seed or a bridge has named some"
-        lines.append(f"{self.sample} nodes of the network, drawn at random, by {first}{known}")
-        lines.extend(f"3 of these nodes by {way.label}{_note(way)}" for way in self.ways[1:])
+        lines.append(self._drawn(first))
+        few = f"up to {ASKED_BY_WAY}" if len(self.nodes) < ASKED_BY_WAY else f"{ASKED_BY_WAY}"
+        lines.extend(f"{few} of these nodes by {way.label}{_note(way)}" for way in self.ways[1:])
         if self.resolver:
             host = urlsplit(self.resolver).hostname
             lines.append(f"the resolver {host}, over HTTPS, which learns that this device asks for the seeds' names")
         return tuple(dict.fromkeys(lines))
+
+    def _drawn(self, way: str) -> str:
+        if not self.nodes:
+            return f"up to {self.sample} nodes of the network that a seed or a bridge names, drawn at random, by {way}"
+        if len(self.nodes) > self.sample:
+            return f"{self.sample} nodes of the network, drawn at random, by {way}"
+        return f"all nodes of the network that are known here, {len(self.nodes)}, by {way}"
 
 
 def make_plan(
