@@ -99,6 +99,8 @@ A bot on [Session](https://getsession.org), written with ramson.
 The passphrase of the account file is asked for, or comes from `RAMSON_PASSPHRASE` or `--passphrase-file FILE`. After
 `init --keyring` there is none: the keyring of your desktop opens the account while you are logged in.
 `--network FILE` takes the bot to a network of your own (`ramson devnet`).
+With `--subscribe` messages come at once, and two of the nodes that keep them learn this machine's address and the
+bot's id; without it they are asked for every few seconds, by ways that hide where it runs.
 
 Whoever has `NAME.ramson` and its passphrase, or the recovery phrase, is this bot: keep them out
 of repositories.
