@@ -170,7 +170,11 @@ def delete(
     path: AccountOption,
     *,
     everywhere: Annotated[
-        bool, typer.Option("--everywhere", help="First delete all that the network keeps of the account.")
+        bool,
+        typer.Option(
+            "--everywhere",
+            help="First delete all that the network keeps of the account. Do it on the last device that has it.",
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     network: NetworkOption = "mainnet",
@@ -181,6 +185,10 @@ def delete(
     profile = resolve_network(network)
     passphrase = account_passphrase(path, passphrase_file)
     where = "on this device and in the network" if everywhere else "on this device"
+    if everywhere and not yes:
+        note(
+            "Another device that still has this account keeps it, and puts its name and contacts back into the network."
+        )
     if not yes and not confirm(f"Delete the account and all its messages {where}, for good?"):
         raise typer.Exit(1)
     with progress("Deleting the account…") as show:

@@ -329,7 +329,8 @@ class Client:
     async def delete_account(self, *, everywhere: bool, progress: Callable[[Deletion], None] | None = None) -> Deletion:
         """Delete the account file; with `everywhere` first all that our swarm keeps, as each of its nodes confirms.
 
-        The client can do nothing after it.  What others have of us stays with them.  The file stays if a node did not
+        The client can do nothing after it.  What others have of us stays with them, and our other devices keep theirs
+        and put the configs back: delete on the last device.  The file stays if a node did not
         confirm: see the result.  `progress` is told who has and who has not yet; a node that is silent takes 5 to 20 s.
         Raises RemoteError if no node could be asked.
         """
