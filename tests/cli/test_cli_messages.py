@@ -338,6 +338,7 @@ def test_two_people_chat_decide_about_requests_and_change_names(people, tmp_path
     (tmp_path / "file.txt").write_text("from the chat")
     bob.stdin.write(f"/quote indeed\n/file {tmp_path}/file.txt\n/screenshot\n/disappear 3600\n/nonsense\n")
     bob.stdin.flush()
+    assert until(bob, "disappearing")["seconds"] == 3600
     heard = [until(alice, "message") for _ in range(4)]
     assert {each["kind"] for each in heard} == {"text", "screenshot", "timer"}
     (quoting,) = [each for each in heard if each["body"] == "indeed"]

@@ -220,31 +220,36 @@ class _Talk:
             case "/react":
                 await self._on_last([each for each in texts if each.incoming]).react(rest.strip())
             case "/unsend":
-                await self._on_last([each for each in texts if not each.incoming]).unsend()
+                await self._on_last([each for each in texts if not each.incoming], "of your own").unsend()
             case "/quote":
                 quoted = self._on_last([each for each in texts if each.incoming])
                 self._sent(await self._me.send(self._peer, rest, wait=False, quote=quoted))
             case "/file":
                 self._sent(await self._me.send(self._peer, wait=False, attachments=[_path(rest)]))
             case "/save":
-                message = self._on_last([each for each in texts if each.incoming and each.attachments])
+                message = self._on_last([each for each in texts if each.incoming and each.attachments], "with files")
                 for path in await save_all(message, _path(rest or "."), note):
                     self._event("saved", f"saved as {path}", file=str(path))
             case "/screenshot":
                 await self._me.tell_screenshot(self._peer)
+                self._event("told", "the other side is told", what="screenshot")
             case "/disappear" if rest.strip().isdecimal():
                 seconds = int(rest)
                 setting = Expiration(ExpirationMode.AFTER_SEND, seconds) if seconds else NEVER
                 await self._me.set_disappearing(self._peer, setting)
+                after = f"disappears {seconds} s after it was sent" if seconds else "no longer disappears"
+                self._event("disappearing", f"what you write from now on {after}", seconds=seconds)
+            case "/disappear":
+                raise LocalError("/disappear takes a number of seconds", remedy="0 is for never.")
             case "/help":
                 self._say(HELP)
             case _:
                 raise LocalError("there is no such order", remedy=f"There are {ORDERS}.")
         return True
 
-    def _on_last(self, messages: list[Message]) -> Message:
+    def _on_last(self, messages: list[Message], of: str = "of the other side") -> Message:
         if not messages:
-            raise LocalError("there is no message to do that with")
+            raise LocalError(f"there is no message {of} yet to do that with")
         return messages[-1]
 
     async def listen(self, events: EventStream) -> None:
