@@ -30,6 +30,8 @@ def read(path: str | os.PathLike[str], most: int, *, what: str, remedy: str = "C
 
 def read_network(path: str | os.PathLike[str]) -> NetworkFile:
     """Return the description of a network in a file.  Raises LocalError."""
+    if not os.fspath(path):
+        raise LocalError("the name of the network is empty", remedy=NETWORK_REMEDY)
     content = read(path, network_file.MAX_SIZE, what=f"the network file {os.fspath(path)}", remedy=NETWORK_REMEDY)
     try:
         return network_file.parse(content)

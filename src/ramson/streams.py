@@ -74,7 +74,8 @@ def ending(report: Callable[[RamsonError], None]) -> Iterator[None]:
         code = NOT_READ
     except OSError as error:
         if error.filename is not None:
-            report(LocalError(f"{error.filename} cannot be used: {error.strerror}", remedy="Choose another place."))
+            what = f"the place {error.filename} cannot be used: {error.strerror}"
+            report(LocalError(what, remedy="Choose another one."))
         elif error.errno in _NO_SPACE:
             report(_not_written(error))
         else:

@@ -62,6 +62,29 @@ def test_what_describes_no_network_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("contacts", "--account", "."), "What is at . is no file. Give the path of an account file.\n"),
+        (("contacts", "--account", ""), "What is at . is no file. Give the path of an account file.\n"),
+        (
+            ("listen", "--network", ""),
+            "The name of the network is empty. Say mainnet, testnet, or a network.json file.\n",
+        ),
+        (("search", " "), "There is nothing to search for. Give a word, or its beginning.\n"),
+        (("bot", "new", "taken"), "There is a taken already. Take another name, or remove it.\n"),
+    ],
+)
+def test_what_a_newcomer_gives_by_mistake_is_one_line_that_says_what_to_do(tmp_path, arguments, said):
+    (tmp_path / "taken").write_bytes(b"")
+    command = (sys.executable, "-m", "ramson", *arguments)
+    environment = os.environ | {"RAMSON_PASSPHRASE": "correct horse", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+@pytest.mark.parametrize(
     ("suffix", "said"),
     [
         ("<&-", "no terminal to ask for the passphrase"),

@@ -125,6 +125,7 @@ async def test_without_a_keyring_nothing_is_made_and_the_error_says_what_to_do(r
     with pytest.raises(NoKeyring) as caught:
         await keyring_keys.create(path, world=real.world())
     assert "passphrase" in caught.value.remedy
+    assert str(caught.value) == "there is no keyring that seals its keys here"
     assert list(path.parent.iterdir()) == []
 
 

@@ -28,7 +28,7 @@ def start_bot(name: str, parent: Path) -> Path:
         raise BadBotName(f"{name!r} cannot be the name of a bot", remedy="Take letters, digits, - and _; up to 40.")
     directory = parent / name
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise DirectoryExists(f"{directory} is there already", remedy="Take another name, or remove it.")
+        raise DirectoryExists(f"there is a {directory} already", remedy="Take another name, or remove it.")
     directory.mkdir(exist_ok=True)
     for file, text in FILES.items():
         with (directory / file).open("x", encoding="utf-8") as opened:

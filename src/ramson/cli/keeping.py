@@ -123,4 +123,4 @@ def _write(target: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
     except OSError as error:
-        raise LocalError(f"{target} cannot be written: {error.strerror}") from None
+        raise LocalError(f"{target} cannot be written: {error.strerror}", remedy="Name another place.") from None

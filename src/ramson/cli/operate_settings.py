@@ -57,7 +57,7 @@ def find_place(chosen: Settings) -> Place | None:
     for node in network.nodes:
         if node.name == chosen.network_name:
             return Place(network, node)
-    names = ", ".join(node.name for node in network.nodes)
+    names = ", ".join(node.name for node in network.nodes) or "no node at all"
     raise LocalError(f"the network lists no node called {chosen.network_name!r}", remedy=f"It lists: {names}.")
 
 

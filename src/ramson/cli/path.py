@@ -88,7 +88,7 @@ def path(
             return
         status = run(_look(profile, reach, wish, shown))
     if status.light is Light.RED:
-        raise NoWay(f"there is no way into the network: {status.reason}", remedy="`ramson doctor` says what helps.")
+        raise NoWay(f"no way into the network was found in {timeout:g} s", remedy="`ramson doctor` says what helps.")
 
 
 Shown = Callable[[Network, ReachSettings, PathStatus], None]

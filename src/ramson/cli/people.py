@@ -205,6 +205,8 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find messages that hold all these words, the newest first.  Nothing is asked of the network."""
+    if not text.strip():
+        raise LocalError("there is nothing to search for", remedy="Give a word, or its beginning.")
     who = None if person is None else AccountId.parse(person)
     found = look(account, passphrase_file, None, lambda me: me.search(text, conversation=who, limit=limit), fetch=False)
     if json:

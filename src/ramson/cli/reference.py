@@ -26,6 +26,8 @@ Results go to standard output, progress to standard error and only to a terminal
 * 2: the command line itself was wrong;
 * 130: any other command was ended by Ctrl-C;
 * 141: nobody reads what any other command prints any more (`| head -1`); nothing is said of it.
+
+`--json` changes what is printed to standard output, and nothing of this.
 """
 
 

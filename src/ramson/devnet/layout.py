@@ -76,7 +76,10 @@ def plain(nodes: int, swarms: int, *, block: str | None, free_port: Callable[[],
     if not 1 <= nodes <= MAX_NODES:
         raise LocalError(f"a devnet has 1 to {MAX_NODES} nodes, not {nodes}")
     if not 1 <= swarms <= nodes:
-        raise LocalError(f"{nodes} nodes cannot form {swarms} swarms")
+        raise LocalError(
+            f"nodes make at most as many swarms as they are, and {nodes} not {swarms}",
+            remedy="Take more nodes or fewer swarms.",
+        )
     ids, address = swarm_ids(swarms), _addresses(block, free_port)
     places = [Place(f"n{i}", *address(i), swarm_id=ids[i * swarms // nodes]) for i in range(nodes)]
     return Layout(tuple(places), _seed(block, free_port), _files(block, free_port), 0 if block is None else 24)

@@ -110,8 +110,10 @@ def _check() -> None:
     """Raise NoKeyring unless there is a keyring that seals what it keeps."""
     backend = _package().get_keyring()
     if backend.priority < 1:
+        # what has no priority only stands for there being none
+        found = f" ({backend.name} was found)" if backend.priority > 0 else ""
         raise NoKeyring(
-            f"there is no keyring that seals its keys here ({backend.name} was found)",
+            f"there is no keyring that seals its keys here{found}",
             remedy="Start a desktop's keyring (Secret Service, KWallet), or use a passphrase.",
         )
 

@@ -372,6 +372,8 @@ def _databases(path: Path) -> tuple[Path, Path]:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise NotAnAccountFile(f"what is at {path} is no file", remedy="Give the path of an account file.")
     if not path.is_file():
         raise AccountFileMissing(
             f"there is no account file at {path}", remedy="Make one with `ramson account create`, or check the path."
