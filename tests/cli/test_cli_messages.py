@@ -358,6 +358,10 @@ def test_two_people_chat_decide_about_requests_and_change_names(people, tmp_path
     finish(start("alice", "send", ids["bob"], "I have a new name"))
     (contact,) = json.loads(finish(start("bob", "contacts", "--fetch", "--json"))[1])
     assert contact["name"] == "Alicia"
+    listening = start("bob", "listen")
+    assert listening.stdout.readline().endswith(" I have a new name\n")  # what the chat showed is not told again
+    listening.kill()
+    finish(listening)
     assert finish(start("bob", "requests", "block", ids["alice"]))[0] == 0
     code, _, err = finish(start("bob", "send", ids["alice"], "x"))
     assert code == 1

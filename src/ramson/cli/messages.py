@@ -40,6 +40,7 @@ from ramson.messenger import Client, EventStream, FileToSend, MessageUploading, 
 from ramson.messenger.letters import MAX_TEXT, check_recipient, check_text
 from ramson.network import NetworkProfile
 from ramson.protocol.content import CommunityInvitation, LinkPreview
+from ramson.world import real
 
 COPY_SECONDS = 10.0  # how long a sent message's copy for our other devices is waited for
 _LINK: Final = re.compile(r"https://\S+")
@@ -140,6 +141,7 @@ def listen(
 ) -> None:
     """Print messages as they come, until Ctrl-C; first those that came since the last time.
 
+    Of those, what was read in the meantime, in `chat` or on another device, is only printed in JSON, for programs.
     What other devices of the account send is printed when it is seen here, with an arrow to whom; in JSON as `synced`.
     """
     profile = resolve_network(network)
@@ -223,8 +225,10 @@ async def _listen(path: Path, passphrase: str, profile: NetworkProfile, *, subsc
         following(me.watch_path(), note),
         _telling(me.events(), as_json=as_json),
     ):
+        began_ms = real.world().clock.now()
         async for message in me.messages():
-            show_message(message, as_json=as_json)
+            if as_json or message.sent_ms >= began_ms or not message.read:
+                show_message(message, as_json=as_json)
 
 
 @contextlib.asynccontextmanager
