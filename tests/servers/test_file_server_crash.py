@@ -51,6 +51,8 @@ async def test_nothing_acknowledged_is_lost(tmp_path):
             last = offset + len(piece) == len(content)
             headers = {"upload-offset": str(offset), "upload-complete": "?1" if last else "?0"}
             reply = await ask("PATCH", place, headers, piece)
+            if reply.status == 503:  # busy: nothing is acknowledged
+                return
             if last:
                 assert parse_info(reply.body).id == content_id(content)
                 acknowledged[content_id(content)] = content
@@ -67,6 +69,8 @@ async def test_nothing_acknowledged_is_lost(tmp_path):
             headers = {"upload-complete": "?0", "upload-length": str(len(content))}
             try:
                 reply = await ask("POST", "/file", headers, content[:MIN_PIECE])
+                if reply.status == 503:
+                    continue
                 begun[reply.headers["location"]] = (content, MIN_PIECE)
                 await go_on(reply.headers["location"])
             except NetError:
@@ -111,6 +115,7 @@ async def test_nothing_acknowledged_is_lost(tmp_path):
     assert resumed
     for place in list(begun):
         await go_on(place)
+    assert not begun
     assert len(acknowledged) >= 8 * KILLS
     for file_id, content in acknowledged.items():
         assert file_id == content_id(content)
