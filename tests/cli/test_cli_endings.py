@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from screens import Screen
 
 from ramson.crypto.account import AccountKeys
 from ramson.messenger import KeyCost
@@ -109,6 +110,20 @@ def test_what_would_end_by_itself_says_that_ctrl_c_ended_it(start):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
+
+
+def test_ctrl_c_ends_a_bot_at_once_that_asks_for_its_passphrase(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "RAMSON_PASSPHRASE"}
+    at = Screen()
+    bot = at.start([*BOT, "--network", "testnet"], environment | {"HOME": str(tmp_path)})
+    try:
+        at.until("Choose a passphrase")
+        bot.send_signal(signal.SIGINT)
+        assert bot.wait(timeout=60) == 130
+    finally:
+        bot.kill()
+        bot.wait()
+        at.close()
 
 
 SHORT = [
