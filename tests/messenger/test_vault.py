@@ -1,5 +1,6 @@
 """The account file: whole or not there, sealed, for its owner only."""
 
+import contextlib
 import random
 import stat
 import unicodedata
@@ -93,6 +94,20 @@ def test_only_the_owner_may_read_any_of_its_files(tmp_path):
     connection.close()
     assert len(modes) == 5
     assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.parametrize("content", [b"", b"root:x:0:0\n", b"r\x01" + bytes(300), b"r\x02" + bytes(300), bytes(256)])
+def test_a_file_that_is_no_account_stays_as_it_is(tmp_path, content):
+    path = tmp_path / "passwd"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    with contextlib.suppress(vault.AccountFileError):
+        vault.guard_of(path)
+    with pytest.raises(vault.AccountFileError):
+        vault.open_file(path, "passphrase", entropy=random.Random(0))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert path.read_bytes() == content
+    assert [file.name for file in tmp_path.iterdir()] == ["passwd"]
 
 
 def test_a_missing_directory_is_made_for_the_owner_only(tmp_path):

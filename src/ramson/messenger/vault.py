@@ -308,6 +308,8 @@ def _unlock(path: Path, passphrase: str, entropy: Entropy) -> tuple[KeyFile, Unl
     unlocked = key_file.unlock(passphrase)
     if unlocked is None:
         raise _wrong()
+    with _errors("kept from others"):
+        _make_private((path, *_databases(path)))
     if unlocked.contents.opens is Opens.WIPE:
         return _wipe(path, key_file, unlocked, entropy)
     return key_file, unlocked
@@ -379,9 +381,6 @@ def _read(path: Path) -> bytes:
             f"there is no account file at {path}", remedy="Make one with `ramson account create`, or check the path."
         )
     try:
-        for each in (path, *_databases(path)):
-            if each.exists() and stat.S_IMODE(each.stat().st_mode) & 0o077:
-                each.chmod(0o600)
         # Through SQLite's own file layer: a file of the first layout is a database, and closing a plain descriptor
         # would drop the locks that a connection of this process holds on it.
         file = apsw.VFSFile("unix", str(path.absolute()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
@@ -400,6 +399,13 @@ def _read(path: Path) -> bytes:
             remedy=f"Delete {left}.",
         )
     return content
+
+
+def _make_private(paths: Iterable[Path]) -> None:
+    """Take away what others may do with an account's files, as after a careless copy; only once it is sure it is one."""
+    for each in paths:
+        if each.exists() and stat.S_IMODE(each.stat().st_mode) & 0o077:
+            each.chmod(0o600)
 
 
 def _overwrite(path: Path, key_file: KeyFile) -> None:
