@@ -402,7 +402,7 @@ def _read(path: Path) -> bytes:
 
 
 def _make_private(paths: Iterable[Path]) -> None:
-    """Take away what others may do with an account's files, as after a careless copy; only once it is sure it is one."""
+    """Take away what others may do with an account's files, as after a careless copy; for files that are surely one."""
     for each in paths:
         if each.exists() and stat.S_IMODE(each.stat().st_mode) & 0o077:
             each.chmod(0o600)
