@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import struct
@@ -435,6 +436,34 @@ def test_pictures_are_shown_to_who_is_known_and_stay_on_the_server(town, tmp_pat
                 assert laptop.avatar == png()
             await alice.set_avatar(None)
             assert alice.avatar is None
+
+    town.run(main)
+
+
+def test_a_picture_that_cannot_be_had_is_tried_again_soon_and_then_more_seldom(town):
+    async def main():
+        async with town.create(0, name="Alice") as alice, town.create(1, name="Bob") as bob:
+            await alice.set_avatar(png())
+            await alice.send(bob.account_id, "hello")
+            await until(bob.requests)
+            town.sim.crash(FILES_ADDRESS)
+            await bob.accept(alice.account_id)
+            tries, fetch, clock = [], bob._engine.pictures._avatars.fetch, asyncio.get_running_loop().time
+
+            async def counted(picture):
+                tries.append(clock())
+                return await fetch(picture)
+
+            bob._engine.pictures._avatars.fetch = counted
+            await asyncio.sleep(1200)
+            assert bob.contact(alice.account_id).avatar is None
+            assert 3 <= len(tries) <= 6
+            waits = [later - earlier for earlier, later in itertools.pairwise(tries)]
+            assert waits == sorted(waits)
+            town.sim.restart(FILES_ADDRESS)
+            began = clock()
+            await until(lambda: bob.contact(alice.account_id).avatar)
+            assert clock() - began < 1200
 
     town.run(main)
 

@@ -3,7 +3,7 @@
 Theory of operation.  Who has which picture is said by the configs; here are only their bytes.  `run` fetches what is
 missing, one picture after the other, of approved contacts and of our own account (set on another device).  What
 somebody whom we have not approved shows is not fetched: they could tell when we are there.  A picture that cannot be
-had is tried again after a while, and one that is gone or no picture much later.  Once a day our own is extended on
+had is tried again after a minute, then after twice as long each time, and one that is gone or no picture much later.  Once a day our own is extended on
 the server, or uploaded again where that fails.
 
 Spec: files-and-push.md §7.1 C, §7.2 *Avatar renewal*; messaging.md §3.5.
@@ -30,7 +30,8 @@ from ramson.messenger.store import Store
 from ramson.protocol import config
 from ramson.protocol.config import Picture
 
-AGAIN_MS: Final = 3_600_000  # after a failure that may pass
+SOON_AGAIN_MS: Final = 60_000  # after a failure that may pass; doubled after each more, up to
+AGAIN_MS: Final = 3_600_000
 GONE_AGAIN_MS: Final = 24 * AGAIN_MS
 LOOK_AGAIN: Final = 60.0  # seconds
 _UPLOADED: Final = "picture uploaded_ms"
@@ -66,6 +67,7 @@ class Pictures:
         self._now = now
         self._tell = tell
         self._changed = Pulse()
+        self._waits: dict[Picture, int] = {}  # ms, after failures that may pass
 
     # What others see of it
 
@@ -139,6 +141,8 @@ class Pictures:
         """Drop pictures that nobody shows any more."""
         kept = {(picture.url, picture.key) for _, picture in self._shown()}
         gone = [row for row in self._store.db.rows("SELECT url, key FROM pictures") if tuple(row) not in kept]
+        for picture in [each for each in self._waits if (each.url, each.key) not in kept]:
+            del self._waits[picture]
         if gone:
             with self._store.db.transaction():
                 self._store.db.executemany("DELETE FROM pictures WHERE url = ? AND key = ?", gone)
@@ -155,9 +159,12 @@ class Pictures:
             tried_ms += GONE_AGAIN_MS
         except RemoteError as error:
             _log.info("a picture could not be fetched: %s", type(error).__name__)
+            wait = self._waits[picture] = min(2 * self._waits.get(picture, SOON_AGAIN_MS // 2), AGAIN_MS)
+            tried_ms += wait - AGAIN_MS
         with self._store.db.transaction():
             self._keep(picture, data, tried_ms)
         if data is not None:
+            self._waits.pop(picture, None)
             self._tell([PictureChanged(who)])
 
     def _keep(self, picture: Picture, data: bytes | None, tried_ms: int = 0) -> None:
