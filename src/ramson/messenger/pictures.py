@@ -1,10 +1,10 @@
 """Profile pictures in the account file: those of people we know are fetched, our own is kept from expiring.
 
-Theory of operation.  Who has which picture is said by the configs; here are only their bytes.  `run` fetches what is
-missing, one picture after the other, of approved contacts and of our own account (set on another device).  What
-somebody whom we have not approved shows is not fetched: they could tell when we are there.  A picture that cannot be
-had is tried again after a minute, then after twice as long each time, and one that is gone or no picture much later.  Once a day our own is extended on
-the server, or uploaded again where that fails.
+Theory of operation.  Who has which picture is said by the configs; here are only their bytes.  `run` fetches what
+is missing, one picture after the other, of approved contacts and of our own account (set on another device).  What
+somebody whom we have not approved shows is not fetched: they could tell when we are there.  A picture that cannot
+be had is tried again after a minute, then after twice as long each time, and one that is gone or no picture much
+later.  Once a day our own is extended on the server, or uploaded again where that fails.
 
 Spec: files-and-push.md §7.1 C, §7.2 *Avatar renewal*; messaging.md §3.5.
 """
