@@ -32,6 +32,7 @@ import apsw
 
 from ramson.crypto.entropy import Entropy
 from ramson.messenger import sealed_database
+from ramson.messenger.drafts import drafts, remove_left
 from ramson.messenger.keyslots import (
     KEY_FILE_SIZE,
     SALT_SIZE,
@@ -145,7 +146,8 @@ def create(
 ) -> None:
     """Make an account at `path` that holds what `fill` writes; its directory is made (0700) if missing.
 
-    The files are written beside their places and moved there when they are complete and on disk, the key file last.
+    The files are written beside their places and moved there when they are complete and on disk, the key file last;
+    what somebody who was killed at that left beside them is removed (see `drafts`).
     Blocks for the time of the key derivation.  Raises AccountFileExists, WeakPassphrase, AccountFileError.
     """
     check_passphrase(passphrase)
@@ -154,15 +156,16 @@ def create(
     empty = KeyFile.fresh(entropy, cost, guard)
     contents = Contents.fresh(entropy)
     key_file = empty.sealed(slot, empty.secret(slot, passphrase), contents, entropy)
-    with _errors("made"), _drafts(path, entropy) as drafts:
+    with _errors("made"):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make_database(drafts[1 + slot], contents, fill)
-        sealed_database.make_random(drafts[2 - slot], drafts[1 + slot].stat().st_size, entropy)
-        sealed_database.level((drafts[1], drafts[2]), entropy)
-        _write_new(drafts[0], key_file.encode())
+    with _errors("made"), drafts(path, entropy) as new:
+        _make_database(new[1 + slot], contents, fill)
+        sealed_database.make_random(new[2 - slot], new[1 + slot].stat().st_size, entropy)
+        sealed_database.level((new[1], new[2]), entropy)
+        _write_new(new[0], key_file.encode())
         placed: list[Path] = []
         try:
-            for draft, place in zip(drafts[::-1], (path, *_databases(path))[::-1], strict=True):
+            for draft, place in zip(new[::-1], (path, *_databases(path))[::-1], strict=True):
                 os.link(draft, place)  # unlike a rename, never over another file
                 placed.append(place)
         except FileExistsError:
@@ -257,9 +260,9 @@ def set_other(path: Path, passphrase: str, other: str, fill: Fill, *, wipe: bool
     key_file = key_file.emptied(slot, entropy, head=key_file.head(unlocked.slot))
     _overwrite(path, key_file)
     contents = Contents.fresh(entropy, Opens.WIPE if wipe else Opens.DATABASE)
-    with _errors("made"), _drafts(path, entropy) as drafts:
-        _make_database(drafts[0], contents, fill)
-        _replace(_databases(path)[slot], drafts[0])
+    with _errors("made"), drafts(path, entropy) as new:
+        _make_database(new[0], contents, fill)
+        _replace(_databases(path)[slot], new[0])
     level(path, entropy)
     _overwrite(path, key_file.sealed(slot, secret, contents, entropy))
 
@@ -283,6 +286,7 @@ def destroy(path: Path) -> None:
             _write(path, bytes(KEY_FILE_SIZE))
         _remove([each for database in _databases(path) for each in (*sealed_database.log_files(database), database)])
         path.unlink(missing_ok=True)
+        remove_left(path)
         if transports_directory(path).exists():
             shutil.rmtree(transports_directory(path))
         _sync_directory(path.parent)
@@ -344,17 +348,17 @@ def _upgrade(path: Path, salt: bytes, passphrase: str, entropy: Entropy) -> tupl
     empty = KeyFile.fresh(entropy, cost)
     contents = Contents.fresh(entropy)
     key_file = empty.sealed(slot, empty.secret(slot, passphrase), contents, entropy)
-    with _errors("brought to its new form"), contextlib.closing(old), _drafts(path, entropy) as drafts:
+    with _errors("brought to its new form"), contextlib.closing(old), drafts(path, entropy) as new:
         # Alone with the file, until it has lost its name; and from here on there is no log beside it.
         old.pragma("locking_mode", "EXCLUSIVE")
         old.pragma("journal_mode", "DELETE")
         old.execute("BEGIN EXCLUSIVE; COMMIT")
         if _read(path)[1:2] != _FIRST_LAYOUT:
             raise AccountFileError("another program has just changed the account file", remedy="Try again.")
-        _make_database(drafts[1 + slot], contents, lambda new: _copy(old, new))
-        sealed_database.make_random(drafts[2 - slot], drafts[1 + slot].stat().st_size, entropy)
-        _write_new(drafts[0], key_file.encode())
-        for draft, place in zip(drafts[::-1], (path, *_databases(path))[::-1], strict=True):
+        _make_database(new[1 + slot], contents, lambda copy: _copy(old, copy))
+        sealed_database.make_random(new[2 - slot], new[1 + slot].stat().st_size, entropy)
+        _write_new(new[0], key_file.encode())
+        for draft, place in zip(new[::-1], (path, *_databases(path))[::-1], strict=True):
             draft.replace(place)
         _sync_directory(path.parent)
     level(path, entropy)
@@ -442,9 +446,9 @@ def _make_database(path: Path, contents: Contents, fill: Fill) -> None:
 def _randomise(path: Path, slot: int, entropy: Entropy) -> None:
     """Put random bytes in the place of a database."""
     database = _databases(path)[slot]
-    with _errors("overwritten"), _drafts(path, entropy) as drafts:
-        sealed_database.make_random(drafts[0], database.stat().st_size if database.exists() else 0, entropy)
-        _replace(database, drafts[0])
+    with _errors("overwritten"), drafts(path, entropy) as new:
+        sealed_database.make_random(new[0], database.stat().st_size if database.exists() else 0, entropy)
+        _replace(database, new[0])
     level(path, entropy)
 
 
@@ -457,18 +461,6 @@ def _replace(database: Path, draft: Path) -> None:
 def _remove(paths: Iterable[Path]) -> None:
     for each in paths:
         each.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _drafts(path: Path, entropy: Entropy) -> Iterator[tuple[Path, Path, Path]]:
-    """Yield names for files beside an account; what is left under them is removed in the end."""
-    mark = entropy.randbytes(8).hex()
-    first, second, third = (path.with_name(f".{path.name}.{mark}.new{number}") for number in range(3))
-    try:
-        yield first, second, third
-    finally:
-        with contextlib.suppress(OSError):
-            _remove(each for draft in (first, second, third) for each in (*sealed_database.log_files(draft), draft))
 
 
 @contextlib.contextmanager
