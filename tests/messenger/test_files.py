@@ -15,7 +15,7 @@ from ramson.errors import ParseError
 from ramson.messenger import file_transfers
 from ramson.messenger.file_errors import FileError, FileGone
 from ramson.messenger.file_names import safe_name
-from ramson.messenger.file_transfers import Transfers, UnknownServer
+from ramson.messenger.file_transfers import TRIES, Transfers, UnknownServer
 from ramson.messenger.files import Files, Form, NoSeed, _fingerprint
 from ramson.network import Failure, RequestFailed
 from ramson.protocol.file_server import (
@@ -250,7 +250,7 @@ async def test_an_interrupted_download_goes_on_where_it_stopped(files, server, t
     attachment = await files.attach(bytes(5000))
     server.requests.clear()
     failure = RequestFailed(Failure.PATH_TIMEOUT)
-    server.script = [None, None, failure, failure, failure]
+    server.script = [None, None, *[failure] * TRIES]
     with pytest.raises(RequestFailed):
         await files.save(attachment, tmp_path / "cat")
     (part,) = tmp_path.iterdir()
@@ -285,7 +285,7 @@ async def test_a_damaged_rest_of_an_earlier_download_is_fetched_again(files, ser
 
 
 async def name_of_part(files, server, attachment, directory):
-    server.script = [None] + [RequestFailed(Failure.PATH_TIMEOUT)] * 3
+    server.script = [None] + [RequestFailed(Failure.PATH_TIMEOUT)] * TRIES
     with pytest.raises(RequestFailed):
         await files.save(attachment, directory / "probe")
     (part,) = directory.glob(".*.part")
@@ -325,7 +325,7 @@ async def test_what_may_pass_is_tried_again(files, server, trouble):
     attachment = await files.attach(b"content")
     server.script = [trouble, trouble]
     assert await files.load(attachment) == b"content"
-    server.script = [trouble] * 3
+    server.script = [trouble] * TRIES
     with pytest.raises((RequestFailed, FileError)):
         await files.load(attachment)
     assert not server.script

@@ -48,7 +48,7 @@ from ramson.world import Clock
 
 SECONDS: Final = 30.0  # for one attempt
 PIECE: Final = 1024 * 1024  # bytes asked for at a time
-TRIES: Final = 3
+TRIES: Final = 5
 FIRST_PAUSE: Final = 1.0  # seconds, doubled after each try
 
 _OCTETS = "application/octet-stream"
