@@ -95,6 +95,15 @@ def nowhere(tmp_path):
     return path
 
 
+def first(identity):
+    """What is said of the first message to somebody unknown."""
+    return f"this is the first message to {short(identity)}"
+
+
+def short(identity):
+    return f"{identity[:8]}…{identity[-6:]}"
+
+
 def finish(process, stdin=None):
     out, err = process.communicate(stdin, timeout=60)
     return process.returncode, out, err
@@ -107,7 +116,7 @@ def test_files_are_sent_shown_and_saved(people, tmp_path):
     note.write_bytes(bytes(100_000))
     target.mkdir()
     code, out, err = finish(start("alice", "send", ids["bob"], "--file", str(photo), "--voice", str(note)))
-    assert (code, out, err) == (0, "sent: stored by 3 of 3 nodes\n", "")
+    assert (code, out, err) == (0, f"{first(ids['bob'])}\nsent: stored by 3 of 3 nodes\n", "")
     listening = start("bob", "listen", "--json")
     heard = json.loads(listening.stdout.readline())
     listening.send_signal(signal.SIGINT)
@@ -140,11 +149,12 @@ def test_files_are_sent_shown_and_saved(people, tmp_path):
 def test_what_is_sent_is_heard_once_across_restarts(people):
     ids, start = people
     code, out, err = finish(start("alice", "send", ids["bob"], "hello"))
-    assert (code, out, err) == (0, "sent: stored by 3 of 3 nodes\n", "")
+    assert (code, out, err) == (0, f"{first(ids['bob'])}\nsent: stored by 3 of 3 nodes\n", "")
 
     listening = start("bob", "listen", "--json")
     heard = json.loads(listening.stdout.readline())
     assert (heard["sender"], heard["body"]) == (ids["alice"], "hello")
+    assert (heard["request"], heard["nickname"], heard["profile_name"]) == (True, "", "alice")
     code, out, err = finish(
         start("alice", "send", ids["bob"], "-", "--json", stdin=subprocess.PIPE), stdin="from a pipe\n"
     )
@@ -155,10 +165,11 @@ def test_what_is_sent_is_heard_once_across_restarts(people):
     listening.send_signal(signal.SIGINT)
     assert finish(listening) == (0, "", "")
 
-    code, _, _ = finish(start("alice", "send", ids["bob"], "\x1b[31mred"))
+    code, out, err = finish(start("alice", "send", ids["bob"], "\x1b[31mred"))
+    assert (code, out, err) == (0, "sent: stored by 3 of 3 nodes\n", "")
     listening = start("bob", "listen")
     line = listening.stdout.readline()
-    assert line.endswith(f" {ids['alice']} \ufffd[31mred\n")
+    assert line.endswith(f" {short(ids['alice'])} “alice”: \ufffd[31mred\n")
     listening.send_signal(signal.SIGINT)
     assert finish(listening)[0] == 0
 
@@ -180,7 +191,11 @@ def test_who_listens_with_subscriptions_is_told_that_they_work(people):
 
 def test_a_message_left_in_the_outbox_goes_out_with_the_next_command(people):
     ids, start = people
-    assert finish(start("alice", "send", ids["bob"], "first", "--no-wait")) == (0, "sending\n", "")
+    assert finish(start("alice", "send", ids["bob"], "first", "--no-wait")) == (
+        0,
+        f"{first(ids['bob'])}\nsending\n",
+        "",
+    )
     assert finish(start("alice", "send", ids["bob"], "second"))[0] == 0
     listening = start("bob", "listen", "--json")
     assert [json.loads(listening.stdout.readline())["body"] for _ in range(2)] == ["first", "second"]
@@ -207,7 +222,7 @@ def test_a_program_that_stops_reading_ends_the_listener_without_noise(people):
 def test_without_a_network_a_message_stays_in_the_outbox_and_the_command_says_so(people, nowhere):
     ids, start = people
     code, out, err = finish(start("alice", "send", ids["bob"], "later", "--timeout", "2", "--network", str(nowhere)))
-    assert (code, out) == (1, "")
+    assert (code, out) == (1, f"{first(ids['bob'])}\n")
     assert err.count("\n") == 1
     assert "outbox" in err
     assert finish(start("alice", "send", ids["bob"], "now"))[0] == 0
@@ -223,7 +238,7 @@ def test_ctrl_c_ends_a_waiting_command_cleanly(people, nowhere):
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(4)
     waiting.send_signal(signal.SIGINT)
-    assert finish(waiting) == (130, "", "")
+    assert finish(waiting) == (130, f"{first(ids['bob'])}\n", "")
 
 
 def test_listening_ends_when_nobody_reads_what_came(people):
@@ -319,11 +334,15 @@ def test_two_people_chat_decide_about_requests_and_change_names(people, tmp_path
     code, out, err = finish(start("bob", "requests", "accept", ids["alice"], "--json"))
     assert (code, err, json.loads(out)["approved"]) == (0, "", True)
 
+    code, out, err = finish(start("bob", "nickname", ids["alice"], "my Alice", "--json"))
+    assert (code, err, json.loads(out)["nickname"]) == (0, "", "my Alice")
+
     alice, bob = (
-        start(name, "chat", ids[other], "--json", stdin=subprocess.PIPE)
-        for name, other in (("alice", "bob"), ("bob", "alice"))
+        start(name, "chat", other, "--json", stdin=subprocess.PIPE)
+        for name, other in (("alice", ids["bob"]), ("bob", "my alice"))
     )
-    assert until(bob, "message")["body"] == "do you know me?"  # from the history
+    said = until(bob, "message")  # from the history
+    assert (said["body"], said["nickname"], said["request"]) == ("do you know me?", "my Alice", False)
     bob.stdin.write("now I do\n")
     bob.stdin.flush()
     assert until(bob, "receipt")["state"] == "sent"
@@ -359,13 +378,29 @@ def test_two_people_chat_decide_about_requests_and_change_names(people, tmp_path
     (contact,) = json.loads(finish(start("bob", "contacts", "--fetch", "--json"))[1])
     assert contact["name"] == "Alicia"
     listening = start("bob", "listen")
-    assert listening.stdout.readline().endswith(" I have a new name\n")  # what the chat showed is not told again
+    assert listening.stdout.readline().endswith(
+        " my Alice: I have a new name\n"
+    )  # what the chat showed is not told again
     listening.kill()
     finish(listening)
-    assert finish(start("bob", "requests", "block", ids["alice"]))[0] == 0
-    code, _, err = finish(start("bob", "send", ids["alice"], "x"))
-    assert code == 1
+    assert finish(start("bob", "requests", "block", "MY ALICE"))[0] == 0
+    code, out, err = finish(start("bob", "send", "my Alice", "x"))
+    assert (code, out) == (1, "")
     assert "blocked" in err
+    code, _, err = finish(start("bob", "nickname", ids["bob"], "me"))
+    assert (code, err) == (1, "Nobody whom you know has this id. Write to them first.\n")
+    assert finish(start("bob", "nickname", "my Alice", ""))[:2] == (0, "")
+    assert finish(start("bob", "contacts"))[1] == f"{ids['alice']}  “Alicia”  blocked\n"
+
+
+def test_who_writes_to_an_unknown_id_in_a_chat_is_told_so_once(people):
+    ids, start = people
+    chat = start("alice", "chat", ids["bob"], stdin=subprocess.PIPE)
+    code, _, err = finish(chat, "one\ntwo\n/quit\n")
+    assert code == 0
+    assert err.count(f"({first(ids['bob'])})\n") == 1
+    code, out, err = finish(start("alice", "chat", ids["alice"], stdin=subprocess.PIPE), "to myself\n/quit\n")
+    assert (code, out, err) == (0, "", "")
 
 
 def test_a_person_chats_at_a_terminal(people):

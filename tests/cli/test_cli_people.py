@@ -22,6 +22,7 @@ from ramson.protocol.content import Profile, TextMessage
 PASSPHRASE, SECRET = "correct horse", "another secret"
 CHEAP = KeyCost(passes=1, memory=13)
 ALICE, BOB, EVE = (AccountKeys.generate(random.Random(number)) for number in (1, 2, 3))
+BOBS, EVES = (f"{each.id.hex[:8]}…{each.id.hex[-6:]}" for each in (BOB, EVE))
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def fields(answer):
 
 
 def test_contacts_are_listed(ramson):
-    assert ramson("contacts") == (0, f"{BOB.id}  Bob\n", "")
+    assert ramson("contacts") == (0, f"{BOB.id}  “Bob”\n", "")
     (contact,) = fields(ramson("contacts", "--json"))
     assert (contact["id"], contact["name"], contact["approved"], contact["blocked"]) == (BOB.id.hex, "Bob", True, False)
 
@@ -79,16 +80,19 @@ def test_requests_are_listed_with_what_was_said_and_names_cannot_touch_the_termi
     code, out, _ = ramson("requests", "list")
     assert code == 0
     assert "buy owls" in out
-    assert "\x1b" not in out
+    assert out.startswith(f"{EVE.id}  “Eve�[2J”\n    20")
+    assert out.endswith(f" {EVES} “Eve�[2J”: buy owls\n")
     (request,) = fields(ramson("requests", "list", "--json"))
     assert (request["id"], request["unread"], request["last"]["body"]) == (EVE.id.hex, 1, "buy owls")
+    assert (request["last"]["request"], request["last"]["profile_name"]) == (True, "Eve\x1b[2J")
+    assert (request["profile_name"], request["nickname"]) == ("Eve\x1b[2J", "")
 
 
 def test_conversations_are_listed_and_a_request_is_none(ramson):
     code, out, _ = ramson("conversations")
     first, last = out.splitlines()
-    assert (code, first) == (0, f"{BOB.id}  Bob  1 unread")
-    assert last.endswith(f"{BOB.id} the owl flies at noon")
+    assert (code, first) == (0, f"{BOB.id}  “Bob”  1 unread")
+    assert last.endswith(f" {BOBS} “Bob”: the owl flies at noon")
     (line,) = fields(ramson("conversations", "--json"))
     assert (line["id"], line["unread"], line["last"]["body"]) == (BOB.id.hex, 1, "the owl flies at noon")
 
@@ -98,7 +102,9 @@ def test_what_was_said_can_be_read_with_its_numbers_and_stays_unread(ramson):
     (message,) = fields(ramson("history", BOB.id.hex, "--json"))
     assert code == 0
     assert out.startswith(f"{message['id']:>6}  20")
-    assert out.endswith(f"{BOB.id} the owl flies at noon\n")
+    assert out.endswith(f" {BOBS} “Bob”: the owl flies at noon\n")
+    assert (message["sender"], message["profile_name"], message["nickname"]) == (BOB.id.hex, "Bob", "")
+    assert message["request"] is False
     assert fields(ramson("conversations", "--json"))[0]["unread"] == 1
     assert ramson("history", ALICE.id.hex) == (0, "", "")
 
@@ -110,6 +116,51 @@ def test_messages_are_found(ramson):
     assert only["sender"] == BOB.id.hex
     assert "the owl flies at noon" in ramson("search", "owl flies")[1]
     assert ramson("search", "nothing like it") == (0, "", "")
+
+
+@pytest.fixture
+def nicknamed(file):
+    """What Alice calls Bob and Eve, who has taken Bob's name."""
+    store = Store.open(file, PASSPHRASE, entropy=random.Random(0))
+    with store.configs.changing():
+        for keys, name, nickname in ((BOB, "Robert", "Bobby"), (EVE, "Bob", "")):
+            store.configs.contacts.set(replace(store.configs.contact(keys.id), name=name, nickname=nickname))
+    store.close()
+
+
+def test_people_are_shown_as_we_call_them(ramson, nicknamed):
+    assert ramson("contacts") == (0, f"{BOB.id}  Bobby\n", "")
+    assert ramson("conversations")[1].startswith(f"{BOB.id}  Bobby  1 unread\n")
+    assert ramson("history", BOB.id.hex)[1].endswith(" Bobby: the owl flies at noon\n")
+    assert ramson("search", "flies")[1].endswith(" Bobby: the owl flies at noon\n")
+    assert ramson("search", "buy")[1].endswith(f" {EVES} “Bob”: buy owls\n")
+    (line,) = fields(ramson("conversations", "--json"))
+    assert (line["name"], line["nickname"], line["profile_name"]) == ("Bobby", "Bobby", "Robert")
+    (message,) = fields(ramson("search", "flies", "--json"))
+    assert (message["nickname"], message["profile_name"]) == ("Bobby", "Robert")
+
+
+def test_what_we_call_somebody_is_taken_for_their_id(ramson, nicknamed):
+    assert ramson("history", "bobby") == ramson("history", BOB.id.hex)
+    (only,) = fields(ramson("search", "owl", "--with", "BOBBY", "--json"))
+    assert only["sender"] == BOB.id.hex
+
+
+@pytest.mark.parametrize("command", [("history",), ("search", "owl", "--with"), ("send",), ("chat",)])
+@pytest.mark.parametrize("name", ["Bob", "Robert", "Bobbi"])
+def test_what_they_call_themselves_is_not_and_the_error_says_what_would_fit(ramson, nicknamed, command, name):
+    code, out, err = ramson(*command, name, *(("hello",) if command == ("send",) else ()))
+    assert (code, out) == (1, "")
+    fits = "Give the account id, or" if name == "Robert" else "Did you mean Bobby?"
+    assert err.startswith(f"You call nobody “{name}”, and it is no account id. {fits}")
+    assert err.count("\n") == 1
+
+
+def test_an_id_that_was_not_copied_whole_is_told_as_such(ramson):
+    for typed in (BOB.id.hex[:-1], BOBS):
+        code, _, err = ramson("history", typed)
+        assert code == 1
+        assert err.startswith("An account id is 66 hexadecimal digits")
 
 
 def test_the_profile_is_shown(ramson):

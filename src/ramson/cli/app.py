@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "chat": ("chat", "chat"),
     "save": ("files", "save"),
     "contacts": ("people", "contacts"),
+    "nickname": ("people", "nickname"),
     "requests": ("people", "requests_app"),
     "conversations": ("conversations", "conversations"),
     "history": ("conversations", "history"),

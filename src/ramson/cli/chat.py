@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from ramson.cli.composing import Composer, at_a_terminal, standard_input
 from ramson.cli.files import save_all
 from ramson.cli.harmless import printable
 from ramson.cli.lines import receipt_fields, show_event, show_message
+from ramson.cli.names import Typed, first_message, names_of, never_written_to, read_person
 from ramson.cli.options import (
     AccountOption,
     JsonOption,
@@ -82,7 +84,9 @@ TYPING_SECONDS = 10.0  # how often it is repeated that somebody types
 
 
 def chat(
-    person: Annotated[str, typer.Argument(metavar="ID", help="The account id to talk with.")],
+    person: Annotated[
+        str, typer.Argument(metavar="ID", help="The account id to talk with, or the nickname that you gave it.")
+    ],
     account: AccountOption,
     *,
     history: Annotated[int, typer.Option("--history", min=0, help="How many earlier messages to show.")] = 20,
@@ -92,18 +96,19 @@ def chat(
     json: JsonOption = False,
 ) -> None:
     """Talk with somebody: each line you type is a message; /help shows the orders."""
-    peer = AccountId.parse(person)
-    check_recipient(peer)
+    typed = read_person(person)
+    if isinstance(typed, AccountId):
+        check_recipient(typed)
     profile = resolve_network(network)
     passphrase = account_passphrase(account, passphrase_file)
-    run_until_stopped(_chat(account, passphrase, profile, peer, history, subscribe=subscribe, as_json=json))
+    run_until_stopped(_chat(account, passphrase, profile, typed, history, subscribe=subscribe, as_json=json))
 
 
 async def _chat(
     path: Path,
     passphrase: str,
     profile: NetworkProfile,
-    peer: AccountId,
+    typed: Typed,
     history: int,
     *,
     subscribe: bool,
@@ -114,6 +119,7 @@ async def _chat(
             me = await stack.enter_async_context(
                 Client.open(path, passphrase=passphrase, network=profile, subscribe=subscribe, reach=reach_settings())
             )
+        peer = names_of(me).meant(typed)
         talk = _Talk(me, peer, as_json=as_json)
         events = me.events()
         for message in me.history(peer, limit=history) if history else ():
@@ -150,6 +156,7 @@ class _Talk:
         self._they_type = False
         self._last: Receipt | None = None  # of what we sent last
         self._read = False  # whether they have read it
+        self._new = never_written_to(me, peer)
         self._writing = asyncio.Event()
         self.changed: Callable[[], None] | None = None  # to be told that there is another status
 
@@ -187,6 +194,9 @@ class _Talk:
     def _sent(self, receipt: Receipt) -> None:
         self._last, self._read = receipt, False
         self._refresh()
+        if self._new and not self._as_json:
+            self._say(first_message(names_of(self._me), self._peer))
+        self._new = False
 
     def _refresh(self) -> None:
         if self.changed is not None:
@@ -194,7 +204,8 @@ class _Talk:
 
     def show(self, message: Message) -> None:
         """Print a message of the conversation."""
-        show_message(message, as_json=self._as_json)
+        self._new = self._new and not message.incoming
+        show_message(message, names_of(self._me), as_json=self._as_json)
 
     async def read(self, lines: AsyncGenerator[str, None]) -> None:
         """Do what is typed, until the end."""
@@ -281,7 +292,7 @@ class _Talk:
                 else:
                     self._update(receipt)
             case CatchUp() | SubscriptionChanged():
-                show_event(event, as_json=self._as_json)
+                show_event(event, partial(names_of, self._me), as_json=self._as_json)
             case ReactionChanged() if event.conversation == self._peer:
                 word = "took back" if event.removed else "reacted"
                 who = "you" if event.reactor == self._me.account_id else "they"

@@ -9,14 +9,12 @@ from typing import Annotated
 
 import typer
 
-from ramson.cli.harmless import printable
-from ramson.cli.lines import line
+from ramson.cli.lines import fields, line
+from ramson.cli.names import Names, names_of, read_person
 from ramson.cli.options import AccountOption, JsonOption, NetworkOption, PassphraseFileOption
-from ramson.cli.people import FetchOption, look
+from ramson.cli.people import FetchOption, PersonArgument, look
 from ramson.cli.terminal import result, result_json
-from ramson.crypto.account import AccountId
-from ramson.messenger import Conversation
-from ramson.messenger.archive import message_fields
+from ramson.messenger import Client, Conversation, Message
 
 
 def conversations(
@@ -28,22 +26,20 @@ def conversations(
     json: JsonOption = False,
 ) -> None:
     """List your conversations with their last messages: pinned ones first, then the latest."""
-    found = look(account, passphrase_file, network, lambda me: (me.account_id, me.conversations()), fetch=fetch)
-    own, lines = found
+    names, lines = look(account, passphrase_file, network, lambda me: (names_of(me), me.conversations()), fetch=fetch)
     if json:
-        result_json([_fields(each) for each in lines])
+        result_json([_fields(each, names) for each in lines])
         return
     for each in lines:
-        name = "Note to Self" if each.peer == own else printable(each.name) or "(no name)"
         marks = [f"{each.unread} unread"] if each.unread else ["unread"] if each.marked_unread else []
         marks += [word for word, told in (("pinned", each.priority > 0), ("blocked", each.blocked)) if told]
-        result("  ".join([each.peer.hex, name, *marks]))
+        result("  ".join([names.listed(each.peer), *marks]))
         if each.last is not None:
-            result(f"    {line(each.last)}")
+            result(f"    {line(each.last, names)}")
 
 
 def history(
-    person: Annotated[str, typer.Argument(metavar="ID", help="The account id of the other side.")],
+    person: PersonArgument,
     account: AccountOption,
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many messages at most, the latest.")] = 50,
@@ -53,19 +49,25 @@ def history(
     json: JsonOption = False,
 ) -> None:
     """Print what was said with somebody, each message behind its number, which `send --quote` and `save` take."""
-    who = AccountId.parse(person)
-    found = look(account, passphrase_file, network, lambda me: me.history(who, limit=limit), fetch=fetch)
+    typed = read_person(person)
+
+    def found(me: Client) -> tuple[Names, list[Message]]:
+        names = names_of(me)
+        return names, me.history(names.meant(typed), limit=limit)
+
+    names, messages = look(account, passphrase_file, network, found, fetch=fetch)
     if json:
-        result_json([message_fields(message) for message in found])
+        result_json([fields(message, names) for message in messages])
         return
-    for message in found:
-        result(f"{message.id:>6}  {line(message)}")
+    for message in messages:
+        result(f"{message.id:>6}  {line(message, names)}")
 
 
-def _fields(conversation: Conversation) -> dict[str, object]:
+def _fields(conversation: Conversation, names: Names) -> dict[str, object]:
     return {
         "id": conversation.peer.hex,
         "name": conversation.name,
+        **names.fields(conversation.peer),
         "unread": conversation.unread,
         "marked_unread": conversation.marked_unread,
         "priority": conversation.priority,
@@ -75,5 +77,5 @@ def _fields(conversation: Conversation) -> dict[str, object]:
             "mode": conversation.expiration.mode.name.lower(),
             "seconds": conversation.expiration.timer_s,
         },
-        "last": None if conversation.last is None else message_fields(conversation.last),
+        "last": None if conversation.last is None else fields(conversation.last, names),
     }

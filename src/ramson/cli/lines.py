@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from ramson.cli.harmless import printable
+from ramson.cli.names import Names
 from ramson.cli.terminal import note, result, result_json
 from ramson.messenger import (
     Attachment,
@@ -25,11 +27,12 @@ from ramson.protocol.content import CommunityInvitation
 _KB, _MB = 1_000, 1_000_000
 
 
-def line(message: Message, *, to_whom: bool = False) -> str:
+def line(message: Message, names: Names, *, to_whom: bool = False) -> str:
     """Return a message as one line (or more, if it has more) for a person; where talks mix, our own say `to_whom`."""
-    parts = [_when(message.sent_ms), message.sender.hex]
+    whose = names.shown(message.sender)
     if to_whom and not message.incoming:
-        parts.append(f"→ {message.recipient.hex}")
+        whose += f" → {names.shown(message.recipient)}"
+    parts = [_when(message.sent_ms), f"{whose}:"]
     if message.kind is Kind.TIMER:
         parts.append(f"(disappearing messages: {_timer(message)})")
     elif message.kind is not Kind.TEXT:
@@ -78,28 +81,33 @@ def receipt_fields(receipt: Receipt) -> dict[str, object]:
     }
 
 
-def show_message(message: Message, *, as_json: bool) -> None:
+def fields(message: Message, names: Names) -> dict[str, object]:
+    """Return a message for programs; the names are those of the other side."""
+    return message_fields(message) | {"request": message.request} | names.fields(message.conversation)
+
+
+def show_message(message: Message, names: Names, *, as_json: bool) -> None:
     """Print a message."""
     if as_json:
-        result_json({"event": "message"} | message_fields(message))
+        result_json({"event": "message"} | fields(message, names))
     else:
-        result(line(message))
+        result(line(message, names))
 
 
-def show_event(event: Event, *, as_json: bool) -> None:
+def show_event(event: Event, names: Callable[[], Names], *, as_json: bool) -> None:
     """Print what happened, unless it is nothing that one sees in a list of messages."""
     match event:
         case MessageReceived(message) if message.kind is not Kind.TEXT:
-            show_message(message, as_json=as_json)
+            show_message(message, names(), as_json=as_json)
         case MessageSynced(message) if as_json:
-            result_json({"event": "synced"} | message_fields(message))
+            result_json({"event": "synced"} | fields(message, names()))
         case MessageSynced(message):
-            result(line(message, to_whom=True))
+            result(line(message, names(), to_whom=True))
         case MessageUnsent() if as_json:
-            fields = {"conversation": event.conversation.hex, "author": event.author.hex, "sent_ms": event.sent_ms}
-            result_json({"event": "unsent"} | fields)
+            unsent = {"conversation": event.conversation.hex, "author": event.author.hex, "sent_ms": event.sent_ms}
+            result_json({"event": "unsent"} | unsent | names().fields(event.conversation))
         case MessageUnsent():
-            result(f"{_when(event.sent_ms)} {event.author} (taken back)")
+            result(f"{_when(event.sent_ms)} {names().shown(event.author)}: (taken back)")
         case CatchUp(fetched, more):
             if as_json:
                 result_json({"event": "catch up", "fetched": fetched, "more": more})

@@ -8,12 +8,14 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from ramson.cli.lines import receipt_fields, show_event, show_message
+from ramson.cli.names import Typed, first_message, names_of, never_written_to, read_person
 from ramson.cli.options import (
     AccountOption,
     JsonOption,
@@ -52,7 +54,9 @@ class NotSent(RemoteError):
 
 
 def send(
-    to: Annotated[str, typer.Argument(metavar="ID", help="The account id to write to.")],
+    to: Annotated[
+        str, typer.Argument(metavar="ID", help="The account id to write to, or the nickname that you gave it.")
+    ],
     account: AccountOption,
     text: Annotated[
         str,
@@ -95,7 +99,7 @@ def send(
     """Send a text, files, or both, and say by how many nodes of the recipient's swarm it is stored."""
     body = sys.stdin.read(4 * MAX_TEXT + 1).removesuffix("\n") if text == "-" else text
     letter = _Letter(
-        AccountId.parse(to),
+        read_person(to),
         body,
         files=(
             *(FileToSend(path, keep_metadata=keep_metadata) for path in files or ()),
@@ -109,13 +113,15 @@ def send(
         raise LocalError(
             "an invitation needs the name and the address of the community", remedy="Say --invite NAME URL."
         )
-    check_recipient(letter.to)
+    if isinstance(letter.to, AccountId):
+        check_recipient(letter.to)
     if body or not (letter.files or letter.invitation):
         check_text(body)
     profile = resolve_network(network)
     passphrase = account_passphrase(account, passphrase_file)
+    sending = _send(account, passphrase, profile, letter, timeout if wait else 0, tell_first=not json)
     try:
-        receipt = run(_send(account, passphrase, profile, letter, timeout if wait else 0))
+        receipt = run(sending)
     except Interrupted:
         note(WAITS_ON)
         raise
@@ -153,7 +159,7 @@ def listen(
 class _Letter:
     """What the command line says is to be sent."""
 
-    to: AccountId
+    to: Typed
     text: str
     files: tuple[FileToSend, ...] = ()
     quote: int | None = None
@@ -168,36 +174,54 @@ class _Letter:
         return (LinkPreview(found[0] if found else "", self.preview),)
 
 
-async def _send(path: Path, passphrase: str, profile: NetworkProfile, letter: _Letter, seconds: float) -> Receipt:
-    with progress("Opening the account…") as show:
-        async with Client.open(
-            path, passphrase=passphrase, network=profile, receive=False, reach=reach_settings()
-        ) as me:
-            quoted = None if letter.quote is None else me.message(letter.quote)
-            if letter.quote is not None and quoted is None:
-                raise LocalError(f"there is no message {letter.quote}", remedy="`ramson history ID` shows numbers.")
-            receipt = await me.send(
-                letter.to,
-                letter.text,
-                wait=False,
-                quote=quoted,
-                attachments=letter.files,
-                previews=letter.previews(),
-                invitation=letter.invitation,
-            )
-            if not seconds:
-                return receipt
-            async with following(me.watch_path(), show), following_upload(me.events(), receipt, show):
-                try:
-                    async with asyncio.timeout(seconds):
-                        receipt = await me.settled(receipt)
-                except TimeoutError:
-                    raise NotSent(f"not sent within {seconds:g} s: {me.path.reason}", remedy=WAITS_ON) from None
-                show("Leaving a copy for your other devices…")
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(COPY_SECONDS):
-                        await me.drain()
-            return receipt
+async def _send(
+    path: Path, passphrase: str, profile: NetworkProfile, letter: _Letter, seconds: float, *, tell_first: bool
+) -> Receipt:
+    first: list[str] = []
+    try:
+        with progress("Opening the account…") as show:
+            async with Client.open(
+                path, passphrase=passphrase, network=profile, receive=False, reach=reach_settings()
+            ) as me:
+                return await _sent(me, letter, seconds, show, first.append)
+    finally:  # also when it waits for long, and somebody ends it
+        if tell_first and first:
+            result(first[0])
+
+
+async def _sent(
+    me: Client, letter: _Letter, seconds: float, show: Callable[[str], None], tell_first: Callable[[str], None]
+) -> Receipt:
+    quoted = None if letter.quote is None else me.message(letter.quote)
+    if letter.quote is not None and quoted is None:
+        raise LocalError(f"there is no message {letter.quote}", remedy="`ramson history ID` shows numbers.")
+    names = names_of(me)
+    to = names.meant(letter.to)
+    new = never_written_to(me, to)
+    receipt = await me.send(
+        to,
+        letter.text,
+        wait=False,
+        quote=quoted,
+        attachments=letter.files,
+        previews=letter.previews(),
+        invitation=letter.invitation,
+    )
+    if new:
+        tell_first(first_message(names, to))
+    if not seconds:
+        return receipt
+    async with following(me.watch_path(), show), following_upload(me.events(), receipt, show):
+        try:
+            async with asyncio.timeout(seconds):
+                receipt = await me.settled(receipt)
+        except TimeoutError:
+            raise NotSent(f"not sent within {seconds:g} s: {me.path.reason}", remedy=WAITS_ON) from None
+        show("Leaving a copy for your other devices…")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COPY_SECONDS):
+                await me.drain()
+    return receipt
 
 
 @contextlib.asynccontextmanager
@@ -223,21 +247,22 @@ async def _listen(path: Path, passphrase: str, profile: NetworkProfile, *, subsc
     async with (
         _opened(path, passphrase, profile, subscribe=subscribe) as me,
         following(me.watch_path(), note),
-        _telling(me.events(), as_json=as_json),
+        _telling(me, as_json=as_json),
     ):
         began_ms = real.world().clock.now()
         async for message in me.messages():
             if as_json or message.sent_ms >= began_ms or not message.read:
-                show_message(message, as_json=as_json)
+                show_message(message, names_of(me), as_json=as_json)
 
 
 @contextlib.asynccontextmanager
-async def _telling(events: EventStream, *, as_json: bool) -> AsyncIterator[None]:
+async def _telling(me: Client, *, as_json: bool) -> AsyncIterator[None]:
     """Print what happens beside messages for as long as the block runs."""
+    events = me.events()
 
     async def tell() -> None:
         async for event in events:
-            show_event(event, as_json=as_json)
+            show_event(event, partial(names_of, me), as_json=as_json)
 
     task = asyncio.get_running_loop().create_task(tell(), name="events")
     try:

@@ -14,7 +14,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from ramson.cli.harmless import printable
-from ramson.cli.lines import line
+from ramson.cli.lines import fields, line
+from ramson.cli.names import Names, Typed, names_of, read_person
 from ramson.cli.options import (
     AccountOption,
     JsonOption,
@@ -27,12 +28,12 @@ from ramson.cli.terminal import following, progress, result, result_json, run
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RemoteError
-from ramson.messenger import Client, Contact, Conversation
-from ramson.messenger.archive import message_fields
+from ramson.messenger import Client, Contact, Conversation, Message
 from ramson.messenger.images import look_at
 from ramson.messenger.letters import check_name
 from ramson.network import NetworkProfile
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 FETCH_SECONDS = 60.0
@@ -42,7 +43,9 @@ requests_app = typer.Typer(
 )
 profile_app = typer.Typer(name="profile", help="Show and change what others see of you.", no_args_is_help=True)
 
-PersonArgument = Annotated[str, typer.Argument(metavar="ID", help="The account id of the person.")]
+PersonArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The account id of the person, or the nickname that you gave them.")
+]
 FetchOption = Annotated[bool, typer.Option("--fetch", help="Ask the network for news first.")]
 
 
@@ -59,12 +62,12 @@ def contacts(
     json: JsonOption = False,
 ) -> None:
     """List the people you have approved or blocked."""
-    found = look(account, passphrase_file, network, lambda me: me.contacts(), fetch=fetch)
+    names, found = look(account, passphrase_file, network, lambda me: (names_of(me), me.contacts()), fetch=fetch)
     if json:
         result_json([_contact_fields(contact) for contact in found])
         return
     for contact in found:
-        words = [contact.id.hex, printable(contact.nickname or contact.name) or "(no name)"]
+        words = [names.listed(contact.id)]
         words += [word for word, told in (("blocked", contact.blocked), ("not approved", not contact.approved)) if told]
         result("  ".join(words))
 
@@ -79,14 +82,14 @@ def list_requests(
     json: JsonOption = False,
 ) -> None:
     """List people who wrote to you and wait for a decision, with their last message."""
-    found = look(account, passphrase_file, network, lambda me: me.requests(), fetch=fetch)
+    names, found = look(account, passphrase_file, network, lambda me: (names_of(me), me.requests()), fetch=fetch)
     if json:
-        result_json([_request_fields(request) for request in found])
+        result_json([_request_fields(request, names) for request in found])
         return
     for request in found:
-        result(f"{request.peer}  {printable(request.name) or '(no name)'}")
+        result(names.listed(request.peer))
         if request.last is not None:
-            result(f"    {line(request.last)}")
+            result(f"    {line(request.last, names)}")
 
 
 @requests_app.command()
@@ -99,7 +102,7 @@ def accept(
     json: JsonOption = False,
 ) -> None:
     """Accept a request: the person is told, and is a contact from now on."""
-    _decide(account, passphrase_file, network, AccountId.parse(person), Client.accept, json=json)
+    _decide(account, passphrase_file, network, read_person(person), Client.accept, json=json)
 
 
 @requests_app.command()
@@ -112,7 +115,7 @@ def decline(
     json: JsonOption = False,
 ) -> None:
     """Delete a request, or a contact, with all messages, on all your devices; the person is not told."""
-    _decide(account, passphrase_file, network, AccountId.parse(person), Client.decline, json=json)
+    _decide(account, passphrase_file, network, read_person(person), Client.decline, json=json)
 
 
 @requests_app.command()
@@ -130,7 +133,28 @@ def block(
     async def change(me: Client, who: AccountId) -> None:
         await me.block(who, blocked=not undo)
 
-    _decide(account, passphrase_file, network, AccountId.parse(person), change, json=json)
+    _decide(account, passphrase_file, network, read_person(person), change, json=json)
+
+
+def nickname(
+    person: PersonArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help='Up to 100 bytes; "" takes the nickname back.')],
+    account: AccountOption,
+    *,
+    network: NetworkOption = "mainnet",
+    passphrase_file: PassphraseFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Call somebody by a name of your own, on all your devices; the person is not told.
+
+    Commands show it instead of what the person calls themselves, and take it in the place of the account id.
+    """
+
+    async def change(me: Client, who: AccountId) -> None:
+        names_of(me).check_nickname(who, name)
+        await me.set_nickname(who, name)
+
+    _decide(account, passphrase_file, network, read_person(person), change, json=json)
 
 
 @profile_app.command("show")
@@ -188,7 +212,7 @@ def set_profile(
         if avatar is not None or no_avatar:
             await me.set_avatar(None if no_avatar else avatar)
 
-    kept, picture = _change(account, passphrase_file, network, change, lambda me: (me.name, me.avatar))
+    kept, picture = _change(account, passphrase_file, network, change, lambda me, _changed: (me.name, me.avatar))
     if json:
         result_json({"name": kept, "avatar": _avatar(picture)})
 
@@ -198,7 +222,8 @@ def search(
     account: AccountOption,
     *,
     person: Annotated[
-        str | None, typer.Option("--with", metavar="ID", help="Only what was said with this person.")
+        str | None,
+        typer.Option("--with", metavar="ID", help="Only what was said with the person of this id or nickname."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many messages at most.")] = 100,
     passphrase_file: PassphraseFileOption = None,
@@ -207,13 +232,18 @@ def search(
     """Find messages that hold all these words, the newest first.  Nothing is asked of the network."""
     if not text.strip():
         raise LocalError("there is nothing to search for", remedy="Give a word, or its beginning.")
-    who = None if person is None else AccountId.parse(person)
-    found = look(account, passphrase_file, None, lambda me: me.search(text, conversation=who, limit=limit), fetch=False)
+    typed = None if person is None else read_person(person)
+
+    def found(me: Client) -> tuple[Names, list[Message]]:
+        names = names_of(me)
+        return names, me.search(text, conversation=None if typed is None else names.meant(typed), limit=limit)
+
+    names, messages = look(account, passphrase_file, None, found, fetch=False)
     if json:
-        result_json([message_fields(message) for message in found])
+        result_json([fields(message, names) for message in messages])
         return
-    for message in found:
-        result(line(message, to_whom=True))
+    for message in messages:
+        result(line(message, names, to_whom=True))
 
 
 # Inside
@@ -244,12 +274,17 @@ def _decide(
     path: Path,
     passphrase_file: Path | None,
     network: str,
-    person: AccountId,
+    typed: Typed,
     change: Callable[[Client, AccountId], Awaitable[None]],
     *,
     json: bool,
 ) -> None:
-    after = _change(path, passphrase_file, network, lambda me: change(me, person), lambda me: me.contact(person))
+    async def decide(me: Client) -> AccountId:
+        who = names_of(me).meant(typed)
+        await change(me, who)
+        return who
+
+    after = _change(path, passphrase_file, network, decide, lambda me, who: me.contact(who))
     if json:
         result_json(None if after is None else _contact_fields(after))
 
@@ -258,8 +293,8 @@ def _change(
     path: Path,
     passphrase_file: Path | None,
     network: str,
-    change: Callable[[Client], Awaitable[None]],
-    then: Callable[[Client], T],
+    change: Callable[[Client], Awaitable[S]],
+    then: Callable[[Client, S], T],
 ) -> T:
     profile = resolve_network(network)
     passphrase = account_passphrase(path, passphrase_file)
@@ -270,17 +305,17 @@ async def _changed(
     path: Path,
     passphrase: str,
     profile: NetworkProfile,
-    change: Callable[[Client], Awaitable[None]],
-    then: Callable[[Client], T],
+    change: Callable[[Client], Awaitable[S]],
+    then: Callable[[Client, S], T],
 ) -> T:
     with progress("Opening the account…") as show:
         async with Client.open(path, passphrase=passphrase, network=profile, share=True, reach=reach_settings()) as me:
             async with following(me.watch_path(), show):
                 await _in_time(me.synced(), "what your other devices know could not be fetched")
-                await change(me)
+                changed = await change(me)
                 show("Telling the network…")
                 await _in_time(_told(me), "the change is kept and goes out the next time")
-            return then(me)
+            return then(me, changed)
 
 
 async def _told(me: Client) -> None:
@@ -318,10 +353,11 @@ def _contact_fields(contact: Contact) -> dict[str, object]:
     }
 
 
-def _request_fields(request: Conversation) -> dict[str, object]:
+def _request_fields(request: Conversation, names: Names) -> dict[str, object]:
     return {
         "id": request.peer.hex,
         "name": request.name,
+        **names.fields(request.peer),
         "unread": request.unread,
-        "last": None if request.last is None else message_fields(request.last),
+        "last": None if request.last is None else fields(request.last, names),
     }

@@ -504,6 +504,11 @@ class Client:
         engine = self._engine
         return [engine.pictures.known(each) for each in engine.store.configs.contacts if each.approved or each.blocked]
 
+    def people(self) -> list[Contact]:
+        """Return everyone we know, also who only made a request, by id."""
+        engine = self._engine
+        return [engine.pictures.known(each) for each in engine.store.configs.contacts]
+
     def contact(self, person: Person) -> Contact | None:
         """Return what we know about somebody, or None."""
         found = self._engine.store.configs.contact(_id(person))

@@ -486,6 +486,11 @@ class Client(Opened):
         answer: list[Contact] = self._ask(lambda: self._inner.contacts())
         return answer
 
+    def people(self) -> list[Contact]:
+        """Return everyone we know, also who only made a request, by id."""
+        answer: list[Contact] = self._ask(lambda: self._inner.people())
+        return answer
+
     def contact(self, person: Person) -> Contact | None:
         """Return what we know about somebody, or None."""
         answer: Contact | None = self._ask(lambda: self._inner.contact(person))
