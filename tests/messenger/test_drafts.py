@@ -114,6 +114,18 @@ def test_drafts_that_somebody_has_in_hand_stay(path):
     assert names(path) == ACCOUNT
 
 
+def test_who_found_somebody_at_work_is_at_work_too(path):
+    one, other = drafts(path, random.Random(1)), drafts(path, random.Random(2))
+    one.__enter__()
+    mine = other.__enter__()
+    mine[0].touch()
+    one.__exit__(None, None, None)
+    remove_left(path)
+    assert mine[0].exists()
+    other.__exit__(None, None, None)
+    assert names(path) == []
+
+
 def test_a_directory_that_another_program_has_locked_holds_nobody_up(path):
     make_and_be_killed(path)
     directory = os.open(path.parent, os.O_RDONLY)

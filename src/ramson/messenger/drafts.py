@@ -65,15 +65,16 @@ def _at_work(path: Path) -> Iterator[int | None]:
 
 
 def _remove_left(path: Path, directory: int | None) -> None:
-    if directory is None or not _lock(directory, fcntl.LOCK_EX):
+    if directory is None:
         return
-    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{2 * _MARK}}}\.new[012](-wal|-shm|-journal)?")
+    draft = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{2 * _MARK}}}\.new[012](-wal|-shm|-journal)?")
     with contextlib.suppress(OSError):
-        for each in path.absolute().parent.iterdir():
-            if left.fullmatch(each.name) and each.is_file() and not each.is_symlink():
-                with contextlib.suppress(OSError):
+        found = [each for each in path.absolute().parent.iterdir() if draft.fullmatch(each.name)]
+        if found and _lock(directory, fcntl.LOCK_EX):
+            for each in found:
+                if each.is_file() and not each.is_symlink():
                     each.unlink()
-    _lock(directory, fcntl.LOCK_SH)
+    _lock(directory, fcntl.LOCK_SH)  # who asks for the other kind in vain has lost the lock
 
 
 def _lock(directory: int, kind: int) -> bool:
