@@ -16,8 +16,9 @@ from ramson.messenger.client import Client
 from ramson.messenger.intake import Intake
 from ramson.messenger.letters import Letter
 from ramson.messenger.store import Store
-from ramson.protocol import content
+from ramson.protocol import content, network_file
 from ramson.protocol.content import Profile, TextMessage
+from ramson.protocol.network_file import NetworkFile, Seed
 
 PASSPHRASE, SECRET = "correct horse", "another secret"
 CHEAP = KeyCost(passes=1, memory=13)
@@ -35,6 +36,9 @@ def file(tmp_path, monkeypatch):
     monkeypatch.setenv("RAMSON_ACCOUNT", str(path))
     monkeypatch.setenv("RAMSON_PASSPHRASE", PASSPHRASE)
     monkeypatch.setenv("RAMSON_ARCHIVE_PASSPHRASE", SECRET)
+    nowhere = tmp_path / "nowhere.json"
+    nowhere.write_bytes(network_file.encode(NetworkFile(nodes=(), seeds=(Seed("https://127.255.255.254:1/json_rpc"),))))
+    monkeypatch.setenv("RAMSON_NETWORK", str(nowhere))
     Store.create(path, PASSPHRASE, ALICE, name="Alice", now_ms=1, entropy=random.Random(4), cost=CHEAP)
     store = Store.open(path, PASSPHRASE, entropy=random.Random(0))
     letters = []
