@@ -4,9 +4,12 @@ import asyncio
 
 import pytest
 
+from ramson.network.cache import MemoryCache
 from ramson.protocol.nodes import NodeRecord
 from ramson.reach import Rung
-from ramson.reach.plain import CARRIED, THRIFTY_FOR, PlainRoute
+from ramson.reach.memory import Memory
+from ramson.reach.plain import CARRIED, PlainRoute
+from ramson.reach.thrift import THRIFTY_FOR, Thrift
 from ramson.world import HttpResponse, NetError, Stage
 from ramson.world.simulated import Simulation
 
@@ -40,7 +43,8 @@ def silence(received, reached=Stage.REPLY):
 
 def play(scene):
     net = FakeNet()
-    Simulation(1).run(scene(net, PlainRoute(net, Rung.DIRECT, "straight")))
+    sim = Simulation(1)
+    sim.run(scene(net, PlainRoute(net, Rung.DIRECT, "straight", Thrift(sim.world("10.9.9.9")))))
     return net
 
 
@@ -71,7 +75,7 @@ def test_after_two_freezes_each_request_has_its_own_connection_for_a_while(node)
         for fails in (silence(CARRIED), silence(CARRIED), None, None):
             net.fails = fails
             await post(route, node(1))
-        await asyncio.sleep(THRIFTY_FOR + 1)
+        await asyncio.sleep(THRIFTY_FOR / 1000 + 1)
         await post(route, node(1))
 
     net = play(scene)
@@ -87,3 +91,22 @@ def test_two_silences_far_apart_are_no_freeze(node):
             await asyncio.sleep(130)
 
     assert all(play(scene).kept)
+
+
+def test_what_freezes_is_known_at_the_next_start_and_is_nothing_to_bridges(node):
+    async def main():
+        world, cache, kept = sim.world("10.9.9.9"), MemoryCache(), []
+        for failures in ((silence(CARRIED), silence(CARRIED)), ()):
+            memory = Memory(cache, world.disk())
+            await memory.load()
+            net = FakeNet()
+            route = PlainRoute(net, Rung.SPLIT, "split", Thrift(world, memory, kind="nodes"))
+            for net.fails in (*failures, None):
+                await post(route, node(1))
+            kept.append(net.kept)
+            assert not Thrift(world, memory).needed
+            await memory.close()
+        assert kept == [[True, True, False], [False]]
+
+    sim = Simulation(1)
+    sim.run(main())

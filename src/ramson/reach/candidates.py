@@ -15,6 +15,7 @@ from typing import Final
 from ramson.protocol.bridge import BridgeLink
 from ramson.reach import plain
 from ramson.reach.bridge import BridgeLists, BridgeRoute
+from ramson.reach.memory import Memory
 from ramson.reach.order import Candidate
 from ramson.reach.route import Route, Rung
 from ramson.reach.settings import ReachSettings
@@ -26,12 +27,12 @@ from ramson.world import Outlets, ProxyAddress, World
 TOR: Final = (ProxyAddress.parse("tor://127.0.0.1:9050"), ProxyAddress.parse("tor://127.0.0.1:9150"))
 
 
-def candidates(world: World, settings: ReachSettings, state: Path, thrift: Thrift | None = None) -> list[Candidate]:
-    """Return what may be chosen from; transports keep what they need under `state`, bridges share `thrift`.
+def candidates(world: World, settings: ReachSettings, state: Path, memory: Memory | None = None) -> list[Candidate]:
+    """Return what may be chosen from; transports keep what they need under `state`, what freezes is in `memory`.
 
     Bridges come in any order: of the many who were given the same links not all shall try the same one first.
     """
-    thrift = thrift or Thrift(world)
+    of_bridges, of_nodes = Thrift(world, memory), Thrift(world, memory, kind="nodes")
     bridges = list(enumerate(settings.bridges, 1))
     proxies = [
         _candidate(Rung.PROXY, number, f"{each.kind} {each.endpoint}", partial(_proxied, world, each))
@@ -40,11 +41,11 @@ def candidates(world: World, settings: ReachSettings, state: Path, thrift: Thrif
     if settings.pinned is Rung.PROXY or (settings.pinned is None and proxies):
         return proxies
     found = [
-        Candidate("straight", Rung.DIRECT, "the straight way", partial(_opened, plain.direct, world)),
-        Candidate("split", Rung.SPLIT, "a split hello", partial(_opened, plain.split, world)),
+        Candidate("straight", Rung.DIRECT, "the straight way", partial(_opened, plain.direct, world, of_nodes)),
+        Candidate("split", Rung.SPLIT, "a split hello", partial(_opened, plain.split, world, of_nodes)),
         *(_candidate(Rung.PROXY, 0, str(each.endpoint), partial(_proxied, world, each)) for each in TOR),
         *(
-            _candidate(Rung.BRIDGE, number, link.uri, partial(_bridge, world, link, f"bridge {number}", thrift))
+            _candidate(Rung.BRIDGE, number, link.uri, partial(_bridge, world, link, f"bridge {number}", of_bridges))
             for number, link in world.entropy.sample(bridges, len(bridges))
         ),
         *(
@@ -69,12 +70,12 @@ def _candidate(rung: Rung, number: int, what: str, opening: Callable[[], Awaitab
     return Candidate(f"{rung.name.lower()} {digest}", rung, label, opening)
 
 
-async def _opened(make: Callable[[Outlets], Route], world: World) -> Route:
-    return make(world.outlets)
+async def _opened(make: Callable[[Outlets, Thrift], Route], world: World, thrift: Thrift) -> Route:
+    return make(world.outlets, thrift)
 
 
 async def _proxied(world: World, proxy: ProxyAddress) -> Route:
-    return plain.proxied(world.outlets, proxy)
+    return plain.proxied(world.outlets, proxy, Thrift(world))
 
 
 async def _bridge(world: World, link: BridgeLink, label: str, thrift: Thrift) -> Route:

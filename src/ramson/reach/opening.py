@@ -13,7 +13,6 @@ from ramson.reach.fixed import FixedRoute
 from ramson.reach.ladder import Ladder
 from ramson.reach.memory import Memory
 from ramson.reach.settings import ReachSettings
-from ramson.reach.thrift import Thrift
 from ramson.world import World
 
 
@@ -28,7 +27,7 @@ async def open_entry(
     in an encrypted place.  Raises TransportFailed when the only way needs a program that cannot be started.
     """
     kept = Memory(memory if memory is not None else MemoryCache(), world.disk())
-    found = candidates(world, settings, state, Thrift(world, kept))
+    found = candidates(world, settings, state, kept)
     if len(found) == 1:
         try:
             await kept.load()

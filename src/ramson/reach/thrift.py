@@ -1,8 +1,9 @@
-"""Whether connections to bridges have to be short in the network this machine is in.
+"""Whether connections have to be short in the network this machine is in.
 
 Where they are frozen after some 16 KB, whoever finds that out pays for it with requests that stay silent, just when
-everything waits for a way out.  So a connection carries much, and more than one request, only after one has done so.
-What one bridge found out all bridges of one way out share, and it is kept with what worked last, for the next start.
+everything waits for a way out.  So a connection to a bridge carries much, and more than one request, only after one has
+done so; those to nodes are kept until they freeze.  What one bridge found out all bridges of one way out share, and
+the straight way shares with the split hello; it is kept with what worked last, for the next start.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ PROOF: Final = 24 * 1024  # bytes
 
 
 class Thrift:
-    """What is known of the present network; kept in `memory`, if there is one."""
+    """What is known of the present network; kept in `memory`, if there is one, apart for each `kind` of ways."""
 
-    def __init__(self, world: World, memory: Memory | None = None) -> None:
+    def __init__(self, world: World, memory: Memory | None = None, *, kind: str = "") -> None:
         self._now = world.clock.now
-        self._network = world.outlets.gateway
+        self._gateway = world.outlets.gateway
+        self._kind = kind
         self._memory = memory
         self._until: dict[str, int] = {}
         self._proved: set[str] = set()
@@ -42,6 +44,10 @@ class Thrift:
         """Take note of so many bytes that came through on one connection."""
         if size >= PROOF:
             self._proved.add(self._network())
+
+    def _network(self) -> str:
+        gateway = self._gateway()
+        return f"{gateway} {self._kind}" if gateway and self._kind else gateway
 
     async def learn(self) -> None:
         """Take note that a connection was frozen just now."""
