@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ramson.network.failures import TABLE, Failure
+from ramson.network.failures import RENEWALS, TABLE, Failure
 from ramson.network.paths import subnets
 from ramson.network.routing import PATHS, Routing
 from ramson.network.trace import NodeDropped, PathBuilt, PathDropped, PathPatched, Source
@@ -242,13 +242,111 @@ def test_a_suspect_path_is_taken_only_if_there_is_no_other(routing):
     first, second = routing.paths
     routing.failed(Failure.OVERTAKEN, first)
     assert {routing.choose() for _ in range(50)} == {second}
-    assert routing.beside(second, None) is None
-    assert routing.beside(first, None) == second
+    assert routing.beside([second], None) is None
+    assert routing.beside([first], None) == second
     assert routing.choose(second.last.ed25519) == first
     routing.failed(Failure.GUARD_ERROR, second)
-    assert {routing.choose() for _ in range(50)} == {first, second}
+    assert routing.choose() not in routing.paths
     routing.answered(first)
     assert {routing.choose() for _ in range(50)} == {first}
+
+
+# ---- reserves
+
+
+def test_while_no_path_is_sound_a_request_goes_by_other_nodes_behind_the_same_guards(routing):
+    first, second = routing.paths
+    routing.waits(first)
+    assert routing.beside([first], None) == second, "no reserve while a path is sound"
+    routing.waits(second)
+    reserve = routing.beside([first, second], None)
+    assert reserve.guard in {first.guard, second.guard}
+    assert not {reserve.middle, reserve.last} & {*first.hops, *second.hops}
+    other = routing.beside([first, second, reserve], None)
+    assert {reserve.guard, other.guard} == {first.guard, second.guard}
+    assert routing.beside([first, second, reserve, other], None) is None
+    assert routing.beside([first, second], None, last=True) is None
+    assert {routing.choose() for _ in range(50)} == {reserve, other}
+    assert routing.choose(reserve.last.ed25519) == other, "the destination is no hop"
+
+
+def test_a_reserve_that_brought_a_reply_comes_before_one_that_did_not(routing):
+    for path in routing.paths:
+        routing.waits(path)
+    one = routing.beside(routing.paths, None)
+    other = routing.beside([*routing.paths, one], None)
+    routing.waits(one)
+    assert {routing.choose() for _ in range(50)} == {other}
+    routing.answered(one)
+    assert {routing.choose() for _ in range(50)} == {one}
+
+
+def test_a_path_is_renewed_with_its_reserve_and_needs_no_test_if_that_brought_replies(routing):
+    first, second = routing.paths
+    routing.waits(first)
+    routing.waits(second)
+    reserve = routing.choose()
+    path = first if reserve.guard == first.guard else second
+    routing.answered(reserve)
+    for _ in range(3):
+        routing.failed(Failure.TEST_UNANSWERED, path, test=True)
+        look(routing, path, good=True, online=True)
+    assert reserve in routing.paths
+    assert reserve not in routing.suspects
+    assert {routing.choose() for _ in range(50)} == {reserve}
+
+
+def test_a_reserve_whose_node_has_gone_never_becomes_a_path(routing):
+    for path in routing.paths:
+        routing.waits(path)
+    reserve = routing.choose()
+    routing.drop_node(reserve.middle.ed25519, "test")
+    routing.reroll(guards=False)
+    assert not any(path.holds(reserve.middle.ed25519) for path in routing.paths)
+
+
+def test_what_a_reserve_does_counts_against_nobody_behind_its_guard(routing):
+    for path in routing.paths:
+        routing.waits(path)
+    before = dict(routing.pool)
+    reserve = routing.choose()
+    for failure in (Failure.PATH_TIMEOUT, Failure.OVERTAKEN, Failure.GUARD_ERROR, Failure.UNREADABLE):
+        for _ in range(5):
+            fail(routing, failure, reserve)
+    assert dict(routing.pool) == before
+
+
+def test_a_guard_gets_no_more_draws_by_reserves(nodes):
+    """It lets everything fail, and says of every reserve that a node of it is gone."""
+    routing = standing(nodes(40), paths=1)
+    (path,) = routing.paths
+    drawn = {path}
+    while path.guard.ed25519 in routing.guards:
+        routing.waits(path)
+        if (reserve := routing.choose()) != path:
+            drawn.add(reserve)
+            routing.drop_node(reserve.last.ed25519, "its guard wished it")
+        else:
+            routing.failed(Failure.TEST_UNANSWERED, path, test=True)
+            look(routing, path, good=True, online=True)
+        drawn.update(routing.paths)
+        path = next(iter(routing.paths), path)
+    assert len(drawn) == 1 + RENEWALS
+
+
+def test_reserves_are_not_used_because_the_way_out_has_become_another(routing):
+    paths = set(routing.paths)
+    routing.doubt_all()
+    assert {routing.choose() for _ in range(50)} == paths
+
+
+def test_nodes_that_may_be_what_is_silent_are_doubted(routing):
+    first, second = routing.paths
+    routing.waits(first)
+    assert routing.is_doubted(first.last.ed25519)
+    assert not routing.is_doubted(second.last.ed25519)
+    routing.answered(first, test=True)
+    assert not routing.is_doubted(first.last.ed25519)
 
 
 def test_a_path_that_lets_a_request_wait_is_tested_and_nothing_is_held_against_it(routing):
@@ -635,10 +733,24 @@ class RoutingMachine(RuleBasedStateMachine):
         assert all(len(subnets(path.hops, 24)) == 3 for path in self.routing.paths)
 
     @invariant()
-    def a_second_way_shares_nothing_with_the_first(self):
+    def a_second_way_has_no_new_guard_and_shares_nothing_else_with_any_path(self):
         for path in self.routing.paths:
-            other = self.routing.beside(path, None)
-            assert other is None or not set(other.hops) & set(path.hops)
+            other = self.routing.beside([path], None)
+            assert other is None or other.guard in {each.guard for each in self.routing.paths}
+            assert other is None or not set(other.hops[1:]) & set(path.hops)
+
+    @precondition(lambda self: self.routing.paths)
+    @rule(which=st.integers(0, 9), failure=st.sampled_from(Failure))
+    def lose_by_any_way(self, which, failure):
+        self.routing.waits(self.routing.paths[which % len(self.routing.paths)])
+        if (path := self.routing.choose()) is not None:
+            self.routing.failed(failure, path)
+
+    @precondition(lambda self: self.routing.paths)
+    @rule()
+    def answer_by_any_way(self):
+        if (path := self.routing.choose()) is not None:
+            self.routing.answered(path)
 
     @invariant()
     def guards_are_listed_and_in_no_middle(self):

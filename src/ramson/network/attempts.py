@@ -76,13 +76,14 @@ class Opened(Generic[T]):
 class Attempt(Generic[T]):
     """A request that was sent; its task never raises, it returns how the attempt ended.
 
-    `counted` tells that its silence has already been held against its path.
+    `late` tells that it has been silent for long, `counted` that its silence has been held against its path already.
     """
 
     number: int
     path: Path
     began: float
     task: asyncio.Task[Opened[T] | HopError | Exception] = field(init=False)
+    late: bool = False
     counted: bool = False
 
 
@@ -109,6 +110,7 @@ class Attempts:
 
     def waits(self, attempt: Attempt[Any]) -> None:
         """Take note that an attempt has been silent for long."""
+        attempt.late = True
         self._routing.waits(attempt.path)
         self._trace(RequestWaits(attempt.number, attempt.path, self._elapsed_ms(attempt)))
 

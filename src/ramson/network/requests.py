@@ -5,10 +5,10 @@ path; what the destination refuses is the caller's to judge.  Spec: bootstrap-an
 
 Theory of operation.  `_exchange` is the loop of attempts.  It does not wait for time limits: when an attempt has been
 silent for `SECOND_WAY_AFTER`, and the errand may be done twice, the same is sent by the other path as well, if one
-stands there free of suspicion.  No path is ever built for that, so that no guard or hop is met sooner by being slow.
-The first proper answer wins; the silence of the other attempt is then held against its path.  Both ways carry the
-same content to the same node, sealed anew: what the two last hops could learn together, they could learn from any
-retry.
+stands there free of suspicion, and if no path does by a reserve, which are the next nodes behind a guard in use.  No
+guard is ever met for that.  The first proper answer wins; the silence of the earlier attempts is then held against
+their paths.  All ways carry the same content to the same node, sealed anew: what their last hops could learn together,
+they could learn from any retry.
 """
 
 from __future__ import annotations
@@ -158,31 +158,38 @@ class OnionRequests:
             await asyncio.sleep(FIRST_PAUSE * 2 ** (made - 1))
 
     async def _first_answer(self, tries: list[Attempt[T]], errand: Errand, read: Reader[T], left: int) -> Opened[T]:
-        """Wait for the first attempt, put a second one beside it if it is silent, and return the first answer."""
-        (first,) = tries
-        await asyncio.wait([first.task], timeout=SECOND_WAY_AFTER)
-        if not first.task.done():
-            self._attempts.waits(first)
-        while not first.task.done() and len(tries) == 1 and errand.repeatable and left > 1:
-            if (other := self._routing.beside(first.path, errand.node)) is not None:
-                tries.append(self._attempts.begin(other, errand, read, repeats=first.number))
-            else:
-                await asyncio.wait([first.task], timeout=LOOK_FOR_WAY)
-        waiting = {each.task: each for each in tries}
+        """Wait for the first answer; while the newest attempt is silent, put another one beside it.
+
+        That makes up to `left` attempts, and one more if a sound path is found when all are silent.
+        """
+        waiting = list(tries)
+        patience: float | None = SECOND_WAY_AFTER
         while True:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for attempt in [each for task, each in waiting.items() if task.done()]:
-                del waiting[attempt.task]
+            tasks = [each.task for each in waiting]
+            done, _ = await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in [each for each in waiting if each.task in done]:
+                waiting.remove(attempt)
                 if attempt.task.cancelled():
                     raise Closed
                 outcome = attempt.task.result()
                 if isinstance(outcome, Opened):
-                    if first.task in waiting and not first.task.done():
-                        self._attempts.overtaken(first, attempt)
+                    for earlier in waiting:
+                        if earlier.number < attempt.number and not earlier.task.done():
+                            self._attempts.overtaken(earlier, attempt)
                     return outcome
                 failure = RequestFailed(outcome.failure) if isinstance(outcome, HopError) else outcome
             if not waiting:
                 raise failure
+            if done:
+                continue
+            if tries[-1] in waiting and not tries[-1].late:
+                self._attempts.waits(tries[-1])
+            patience = LOOK_FOR_WAY if errand.repeatable and 1 < left >= len(tries) else None
+            paths = [each.path for each in tries]
+            if patience and (other := self._routing.beside(paths, errand.node, last=len(tries) == left)) is not None:
+                tries.append(self._attempts.begin(other, errand, read, repeats=tries[0].number))
+                waiting.append(tries[-1])
+                patience = SECOND_WAY_AFTER
 
 
 def is_repeatable(request: Request) -> bool:

@@ -26,17 +26,21 @@ path was renewed so twice already, it is dropped and its guard forgotten.
 A path that failed or lets a request wait is *suspect* until a reply comes through it: requests go by another while
 there is one, and it is tested (`path_watch`).  All requests that fail meanwhile count once, so a path is given up
 only after one request and two tests, or three tests, have failed one after the other.
+
+While no path is sound, requests need not wait for that: a path has a *reserve*, two other nodes behind the same guard,
+which are the very ones that it will be renewed with.  So its guard gets no draw of nodes more than without reserves,
+only an earlier use of the next one, and no other guard is met.  What a reserve does counts against nobody but itself.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ramson.network.failures import NODE_FAILURES, PATCHES, PATH_FAILURES, RENEWALS, TABLE, Failure
 from ramson.network.paths import Path, complete, draw, subnets
+from ramson.network.standing import Reserve, Standing
 from ramson.network.swarm_cache import SwarmCache
 from ramson.network.trace import (
     HopChosen,
@@ -56,37 +60,6 @@ PATHS = 2  # wanted at all times
 
 def _everyone(_node: NodeRecord) -> bool:
     return True
-
-
-@dataclass(slots=True, eq=False)
-class _Standing:
-    """A path in use and how it has done.
-
-    `patches` counts since the last reply, `renewals` since the last list.  The path is
-
-    - `working` if its guard answered when last heard of
-    - `suspect` if nothing came through it since something failed or had to wait long; `charged` if that failure counted
-    - `doubtful` after a silence, until its guard has been looked at; `silence` is then what the path itself is
-      charged with, and `accused` are the nodes behind the guard that may have been silent
-    - `ambiguous` if its last failure was a silence that may also have been the destination's
-    """
-
-    path: Path
-    failures: int = 0
-    patches: int = 0
-    renewals: int = 0
-    working: bool = True
-    suspect: bool = False
-    charged: bool = False
-    doubtful: bool = False
-    ambiguous: bool = False
-    silence: Failure | None = None
-    accused: dict[bytes, None] = field(default_factory=dict)
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing speaks against sending a request by this path."""
-        return self.working and not self.suspect
 
 
 class Routing:
@@ -118,7 +91,7 @@ class Routing:
         self._listed: Mapping[bytes, NodeRecord] = {}
         self._failures: dict[bytes, int] = {}
         self._guards: list[bytes] = []
-        self._standings: list[_Standing] = []
+        self._standings: list[Standing] = []
         self.swarms = SwarmCache()
 
     # The pool.
@@ -152,11 +125,12 @@ class Routing:
         self._guards = [key for key in self._guards if key in self._hops]
         self.swarms.keep_only(self._pool)
         for standing in list(self._standings):
-            standing.failures = standing.renewals = 0
             self._relist(standing)
+            self._keep_reserve(standing)
+            standing.failures = standing.renewals = 0
         self._trace(PoolLoaded(source, len(self._pool)))
 
-    def _relist(self, standing: _Standing) -> None:
+    def _relist(self, standing: Standing) -> None:
         """Bring a path in line with a new list: other addresses, nodes that are gone."""
         guard = self._pool.get(standing.path.guard.ed25519)
         if guard is None:
@@ -229,7 +203,7 @@ class Routing:
                 if online:
                     self._fail(standing, renewable=False)
 
-    def _settle(self, standing: _Standing) -> None:
+    def _settle(self, standing: Standing) -> None:
         """End the doubt about a path whose guard answers: what was silent is to blame, unless we were offline."""
         silence, accused = standing.silence, list(standing.accused)
         standing.silence = None
@@ -286,7 +260,7 @@ class Routing:
         path = Path(guard, *drawn)
         if guard.ed25519 not in self._guards:
             self._guards.append(guard.ed25519)
-        self._standings.append(_Standing(path))
+        self._standings.append(Standing(path))
         for position, hop in enumerate(path.hops, start=1):
             self._trace(HopChosen(position, hop))
         self._trace(PathBuilt(path))
@@ -324,33 +298,92 @@ class Routing:
         """Choose a path at random that does not hold the node `avoid`, the destination; None when there is none.
 
         `after` is the path that has just failed the same request: another is taken if there is one.  Suspect paths
-        are taken only if there is no other.  If every other path holds `avoid`, one for this request alone is made
-        behind a guard already in use.
+        are taken only if there is no other, and those by which a request was in vain only if there is no reserve
+        either.  If every other path holds `avoid`, one for this request alone is made behind a guard already in use.
         """
         fit = [standing for standing in self._standings if avoid is None or not standing.path.holds(avoid)]
         for standing in fit:
             if standing.sound and self._is_pinned(standing.path) and standing.path != after:
                 return standing.path
         others = [each for each in fit if after is None or each.path.guard.ed25519 != after.guard.ed25519]
-        for among in ([each for each in others if each.sound], [each for each in fit if each.sound], others):
+        hopeful = [each for each in others if each.working and not each.unheard]
+        for among in ([each for each in others if each.sound], [each for each in fit if each.sound], hopeful):
             if among:
                 return self._entropy.choice(among).path
+        if not self._sound and (reserve := self._reserve(avoid, () if after is None else (after,))) is not None:
+            return reserve
+        if others:
+            return self._entropy.choice(others).path
         return self._spare(avoid, self._standings if not fit else self._sound) or (fit[0].path if fit else None)
 
-    def beside(self, path: Path, avoid: bytes | None) -> Path | None:
-        """Return a sound path behind another guard than that of `path`, without the node `avoid`; None without one.
+    def beside(self, tried: Sequence[Path], avoid: bytes | None, *, last: bool = False) -> Path | None:
+        """Return a sound path without the node `avoid` other than those `tried`; None without one.
 
-        As in `choose` it may be for this request alone; a new guard it never has.
+        As in `choose` it may be for this request alone, or a reserve if no path is sound, but no reserve for the `last`
+        way that a request may take.  A new guard it never has.
         """
-        others = [each for each in self._sound if each.path.guard.ed25519 != path.guard.ed25519]
-        fit = [each.path for each in others if avoid is None or not each.path.holds(avoid)]
-        return fit[0] if fit else self._spare(avoid, others)
+        if not self._sound:
+            return None if last else self._reserve(avoid, tried)
+        guards = {path.guard.ed25519 for path in tried}
+        others = [each for each in self._sound if each.path.guard.ed25519 not in guards]
+        for among in (others, self._sound):
+            for standing in among:
+                if standing.path not in tried and (avoid is None or not standing.path.holds(avoid)):
+                    return standing.path
+        return self._spare(avoid, others)
+
+    def _reserve(self, avoid: bytes | None, tried: Collection[Path]) -> Path | None:
+        """Return the reserve from which an answer is likeliest to come, without the node `avoid`; None without one.
+
+        Those `tried` are none.  One that was silent once still comes before a path that is known to fail.
+        """
+        found: list[tuple[bool, int, Reserve]] = []
+        for standing in self._entropy.sample(self._standings, len(self._standings)):
+            self._keep_reserve(standing)
+            reserve = self._drawn_reserve(standing) if standing.renewals < RENEWALS else None
+            if reserve is not None and reserve.path not in tried and (avoid is None or not reserve.path.holds(avoid)):
+                found.append((standing.doubtful, -reserve.merit, reserve))
+        if not found:
+            return None
+        best = min(found, key=lambda each: each[:2])[2]
+        best.used = True
+        return best.path
+
+    def _drawn_reserve(self, standing: Standing) -> Reserve | None:
+        """Return what a path will be renewed with; None when no nodes are left for that."""
+        if standing.reserve is None:
+            guard = standing.path.guard
+            drawn = self._complete([guard], without=[hop.ed25519 for hop in standing.path.hops])
+            standing.reserve = Reserve(Path(guard, *drawn)) if drawn is not None else None
+        return standing.reserve
+
+    def _keep_reserve(self, standing: Standing) -> None:
+        """Give up a reserve of which a node has gone or become a hop; if it was used, that counts as a renewal."""
+        if standing.reserve is None:
+            return
+        reserve = standing.reserve.path
+        hops = {*self._guards, *(hop.ed25519 for path in self.paths for hop in path.hops)}
+        fit = all(self._hops.get(hop.ed25519) == hop and hop.ed25519 not in hops for hop in reserve.hops[1:])
+        if not fit or reserve.guard != standing.path.guard:
+            standing.renewals += standing.reserve.used
+            standing.reserve = None
+
+    def _reserve_of(self, path: Path) -> Reserve | None:
+        """Find the reserve that a request's path is."""
+        reserves = (standing.reserve for standing in self._standings)
+        return next((each for each in reserves if each is not None and each.path.same_nodes(path)), None)
 
     @property
-    def _sound(self) -> list[_Standing]:
+    def _reserved(self) -> list[NodeRecord]:
+        """The nodes in reserve."""
+        reserves = (standing.reserve for standing in self._standings)
+        return [hop for each in reserves if each is not None for hop in each.path.hops[1:]]
+
+    @property
+    def _sound(self) -> list[Standing]:
         return [standing for standing in self._standings if standing.sound]
 
-    def _spare(self, avoid: bytes | None, among: Sequence[_Standing]) -> Path | None:
+    def _spare(self, avoid: bytes | None, among: Sequence[Standing]) -> Path | None:
         """Make a path for one request to the node `avoid` behind one of the guards whose paths hold it."""
         for standing in sorted(among, key=lambda each: not each.sound):
             guard = standing.path.guard
@@ -363,6 +396,7 @@ class Routing:
     def test_destination(self, path: Path) -> NodeRecord | None:
         """Draw a node to ask something by a path to test it: not on any path, no guard, and none that failed lately."""
         used = [*self._guards, *(hop.ed25519 for known in self.paths for hop in known.hops)]
+        used.extend(hop.ed25519 for hop in self._reserved)
         failed = [key for key in self._failures if self.has_failed(key)]
         for beside in ([*used, *failed], used, [hop.ed25519 for hop in path.hops]):
             if drawn := self.random_nodes(1, beside=beside):
@@ -376,11 +410,16 @@ class Routing:
         taken = {*self._guards, *(hop.ed25519 for hop in beside), *without}
         elsewhere = [] if sharing else [hop for path in self.paths for hop in path.hops if hop not in beside]
         taken.update(hop.ed25519 for hop in elsewhere)
-        candidates = [node for key, node in self._hops.items() if key not in taken]
         elsewhere.extend(self._pool[key] for key in self._guards if key in self._pool)
-        return complete(beside, candidates, elsewhere=elsewhere, diversity=self._diversity, entropy=self._entropy)
+        candidates = [node for key, node in self._hops.items() if key not in taken]
+        reserved = {hop.ed25519 for hop in self._reserved}
+        for among in ([node for node in candidates if node.ed25519 not in reserved], candidates):
+            drawn = complete(beside, among, elsewhere=elsewhere, diversity=self._diversity, entropy=self._entropy)
+            if drawn is not None:
+                return drawn
+        return None
 
-    def _patch(self, standing: _Standing, gone: bytes) -> None:
+    def _patch(self, standing: Standing, gone: bytes) -> None:
         before = standing.path
         stays = [hop for hop in before.hops if hop.ed25519 != gone]
         drawn = self._complete(stays)
@@ -390,20 +429,22 @@ class Routing:
         standing.path = before.patched(gone, drawn[0])
         self._trace(PathPatched(before, standing.path))
 
-    def _renew(self, standing: _Standing) -> None:
+    def _renew(self, standing: Standing) -> None:
         """Put two other nodes behind the guard of a path."""
-        before = standing.path
-        drawn = self._complete([before.guard], without=[hop.ed25519 for hop in before.hops])
-        if drawn is None:
+        self._keep_reserve(standing)
+        before, reserve = standing.path, self._drawn_reserve(standing)
+        if reserve is None:
             self._drop_path(standing, "no nodes are left to renew it with", keep_guard=True)
             return
-        standing.path = Path(before.guard, *drawn)
+        standing.path, standing.reserve = reserve.path, None
+        standing.suspect &= reserve.merit < 1
+        standing.unheard = False
         standing.failures = standing.patches = 0
         standing.renewals += 1
         standing.charged = False
         self._trace(PathPatched(before, standing.path))
 
-    def _drop_path(self, standing: _Standing, why: str, *, keep_guard: bool = False) -> None:
+    def _drop_path(self, standing: Standing, why: str, *, keep_guard: bool = False) -> None:
         self._standings.remove(standing)
         if not keep_guard and standing.path.guard.ed25519 in self._guards:
             self._guards.remove(standing.path.guard.ed25519)
@@ -415,7 +456,9 @@ class Routing:
         """Take note that a request waits long for its reply: the path is suspect, but nothing counts against it yet."""
         standing = self._standing_of(path)
         if standing is not None and standing.path.same_nodes(path):
-            standing.suspect = True
+            standing.suspect = standing.unheard = True
+        if (reserve := self._reserve_of(path)) is not None:
+            reserve.merit = -1
 
     def answered(self, path: Path, *, test: bool = False) -> None:
         """Take note of a reply that decrypted: the path carried a request to its destination and back.
@@ -427,6 +470,8 @@ class Routing:
         # every hour; so each reply makes up for one failure, and a hop that fails more than it works still goes.
         standing = self._standing_of(path)
         forgive = not test
+        if (reserve := self._reserve_of(path)) is not None:
+            reserve.merit = 1
         if standing is not None and standing.path.same_nodes(path):
             # With a single path nothing else would tell a path that carries only tests from destinations that are gone.
             forgive = forgive or (standing.ambiguous and len(self._standings) > 1)
@@ -436,7 +481,7 @@ class Routing:
                     standing.accused.pop(hop.ed25519, None)
                 forgive = False
             self._settle(standing)
-            standing.suspect = standing.charged = standing.ambiguous = False
+            standing.suspect = standing.unheard = standing.charged = standing.ambiguous = False
             standing.patches = 0
             if forgive:
                 standing.failures = max(0, standing.failures - 1)
@@ -461,12 +506,15 @@ class Routing:
         unless it is a `test`.
         """
         treatment = TABLE[failure]
+        reserve = self._reserve_of(path)
+        if reserve is not None and (treatment.blame_path or treatment.silence):
+            reserve.merit = -1  # and nothing else: it is judged when it has become the path
         standing = self._standing_of(path)
         own = standing is not None and standing.path.same_nodes(path)
         if standing is not None and own and test and treatment.silence and not standing.suspect:
             return  # a reply has come by this path since the test was sent
         told = standing is not None and own and standing.charged and not test
-        blamed = [hop.ed25519 for hop in path.hops[1:]] if treatment.blame_path and not told else []
+        blamed = [hop.ed25519 for hop in path.hops[1:]] if treatment.blame_path and not told and reserve is None else []
         if treatment.blame_destination and destination is not None:
             blamed.append(destination)
         if treatment.silence:
@@ -492,11 +540,11 @@ class Routing:
             standing.silence = None
             standing.accused.clear()
             standing.suspect = standing.doubtful = True
-            standing.charged = standing.ambiguous = False
+            standing.unheard = standing.charged = standing.ambiguous = False
 
-    def _doubt(self, standing: _Standing, failure: Failure, *, charged: bool, accused: Iterable[bytes]) -> None:
+    def _doubt(self, standing: Standing, failure: Failure, *, charged: bool, accused: Iterable[bytes]) -> None:
         """Suspect a path after a silence until its guard has been looked at."""
-        standing.suspect = standing.doubtful = True
+        standing.suspect = standing.unheard = standing.doubtful = True
         standing.working &= failure is not Failure.GUARD_UNREACHABLE
         standing.accused.update(dict.fromkeys(accused))
         if charged and standing.silence is None:
@@ -514,6 +562,12 @@ class Routing:
     def has_failed(self, ed25519: bytes) -> bool:
         """Whether failures of a node are still held against it."""
         return self._failures.get(ed25519, 0) > 0
+
+    def is_doubted(self, ed25519: bytes) -> bool:
+        """Whether a node has failed lately, or may be what is silent on a suspect path: others are asked first."""
+        return self.has_failed(ed25519) or any(
+            standing.suspect and standing.path.holds(ed25519) for standing in self._standings
+        )
 
     def forgive_node(self, ed25519: bytes) -> None:
         """Let something a node did well make up for one failure."""
@@ -537,10 +591,11 @@ class Routing:
         for hop in path.hops[1:]:
             self.blame_node(hop.ed25519)
 
-    def _fail(self, standing: _Standing, *, renewable: bool = True) -> None:
+    def _fail(self, standing: Standing, *, renewable: bool = True) -> None:
         """Count one failure of a path; the third renews it behind its guard, or drops it and its guard."""
         standing.failures += 1
-        standing.suspect = True
+        standing.suspect = standing.unheard = True
+        self._keep_reserve(standing)
         if standing.failures < PATH_FAILURES or standing not in self._standings:
             return
         if renewable and standing.renewals < RENEWALS:
@@ -550,6 +605,6 @@ class Routing:
         self._drop_path(standing, why)
         self.drop_node(standing.path.guard.ed25519, f"its path: {why}")
 
-    def _standing_of(self, path: Path) -> _Standing | None:
+    def _standing_of(self, path: Path) -> Standing | None:
         """Find the path in use that a request's path is, or was before a patch; every path has its own guard."""
         return next((known for known in self._standings if known.path.guard.ed25519 == path.guard.ed25519), None)

@@ -51,7 +51,7 @@ class Swarms:
     async def members(self, account: bytes) -> tuple[NodeRecord, ...]:
         """Return the known good members of the account's (33 bytes) swarm in random order, asking if need be.
 
-        Members that failed lately are the last.
+        Members that failed lately, or may have as hops, are the last.
 
         Raises SwarmUnavailable, NoPath.
         """
@@ -65,7 +65,7 @@ class Swarms:
             self._missed()
             raise SwarmUnavailable("No node that keeps this mailbox is known")
         self._entropy.shuffle(members)
-        members.sort(key=lambda node: self._routing.has_failed(node.ed25519))
+        members.sort(key=lambda node: self._routing.is_doubted(node.ed25519))
         return tuple(members)
 
     def hear(self, account: bytes, node: NodeRecord, body: Any) -> None:
