@@ -114,7 +114,8 @@ def test_a_message_arrives_within_seconds_though_a_node_of_each_path_died(make_f
         assert len(draws) <= 6
     print(f"message after {places[0]} and {places[1]} of the two paths fell silent: {spread(times)}")
     assert statistics.median(times) < 10
-    assert max(times) < (20 if "guard" not in places else 30)
+    assert sorted(times)[-3] < 20
+    assert max(times) < (20 if "guard" not in places else 45)  # one of fifty finds all it tries silent, and tries again
 
 
 @pytest.mark.parametrize("place", ["middle", "last"])

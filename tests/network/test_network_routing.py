@@ -340,10 +340,20 @@ def test_reserves_are_not_used_because_the_way_out_has_become_another(routing):
     assert {routing.choose() for _ in range(50)} == paths
 
 
+def test_a_path_by_which_a_request_waits_after_another_is_passed_over_but_not_tested(routing):
+    first, second = routing.paths
+    routing.waits(first)
+    routing.waits(second, alone=False)
+    assert routing.suspects == (first,), "it may be the destination that is silent"
+    assert routing.choose() not in {first, second}
+    routing.answered(second)
+    assert {routing.choose() for _ in range(50)} == {second}
+
+
 def test_nodes_that_may_be_what_is_silent_are_doubted(routing):
     first, second = routing.paths
     routing.waits(first)
-    assert routing.is_doubted(first.last.ed25519)
+    assert [routing.is_doubted(hop.ed25519) for hop in first.hops] == [True] * 3
     assert not routing.is_doubted(second.last.ed25519)
     routing.answered(first, test=True)
     assert not routing.is_doubted(first.last.ed25519)

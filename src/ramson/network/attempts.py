@@ -108,10 +108,10 @@ class Attempts:
         attempt.task = self._spawn(self._run(attempt, errand, sealed, read), "onion request")
         return attempt
 
-    def waits(self, attempt: Attempt[Any]) -> None:
-        """Take note that an attempt has been silent for long."""
+    def waits(self, attempt: Attempt[Any], *, alone: bool) -> None:
+        """Take note that an attempt has been silent for long, `alone` or after others at the same errand."""
         attempt.late = True
-        self._routing.waits(attempt.path)
+        self._routing.waits(attempt.path, alone=alone)
         self._trace(RequestWaits(attempt.number, attempt.path, self._elapsed_ms(attempt)))
 
     def unanswered(self, attempt: Attempt[Any]) -> None:

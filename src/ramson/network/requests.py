@@ -183,7 +183,7 @@ class OnionRequests:
             if done:
                 continue
             if tries[-1] in waiting and not tries[-1].late:
-                self._attempts.waits(tries[-1])
+                self._attempts.waits(tries[-1], alone=len(tries) == 1)
             patience = LOOK_FOR_WAY if errand.repeatable and 1 < left >= len(tries) else None
             paths = [each.path for each in tries]
             if patience and (other := self._routing.beside(paths, errand.node, last=len(tries) == left)) is not None:

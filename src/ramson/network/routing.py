@@ -452,11 +452,16 @@ class Routing:
 
     # Outcomes.
 
-    def waits(self, path: Path) -> None:
-        """Take note that a request waits long for its reply: the path is suspect, but nothing counts against it yet."""
+    def waits(self, path: Path, *, alone: bool = True) -> None:
+        """Take note that a request waits long for its reply: the path is suspect, but nothing counts against it yet.
+
+        If it is not `alone`, but waits by another path too, the silence may be the destination's, and is no reason to
+        test this path.
+        """
         standing = self._standing_of(path)
         if standing is not None and standing.path.same_nodes(path):
-            standing.suspect = standing.unheard = True
+            standing.unheard = True
+            standing.suspect |= alone
         if (reserve := self._reserve_of(path)) is not None:
             reserve.merit = -1
 
@@ -565,9 +570,7 @@ class Routing:
 
     def is_doubted(self, ed25519: bytes) -> bool:
         """Whether a node has failed lately, or may be what is silent on a suspect path: others are asked first."""
-        return self.has_failed(ed25519) or any(
-            standing.suspect and standing.path.holds(ed25519) for standing in self._standings
-        )
+        return self.has_failed(ed25519) or any(each.suspect and each.path.holds(ed25519) for each in self._standings)
 
     def forgive_node(self, ed25519: bytes) -> None:
         """Let something a node did well make up for one failure."""

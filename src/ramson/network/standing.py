@@ -32,7 +32,7 @@ class Standing:
 
     - `working` if its guard answered when last heard of
     - `suspect` if nothing came through it since something failed or had to wait long; `charged` if that failure counted
-    - `unheard` if it is suspect because of a request, and not because the way to its guard has become another
+    - `unheard` if a request by it failed or had to wait long since the last reply
     - `doubtful` after a silence, until its guard has been looked at; `silence` is then what the path itself is
       charged with, and `accused` are the nodes behind the guard that may have been silent
     - `ambiguous` if its last failure was a silence that may also have been the destination's
@@ -57,4 +57,4 @@ class Standing:
     @property
     def sound(self) -> bool:
         """Whether nothing speaks against sending a request by this path."""
-        return self.working and not self.suspect
+        return self.working and not self.suspect and not self.unheard

@@ -30,7 +30,7 @@ MEMBERS_TRIED = 3
 TRIES_PER_MEMBER = 2
 CLOCKS_ASKED = 3
 # By then a request was silent for three seconds by one path and for three more by both, so it is the member's silence,
-# or that of both paths, which are suspect then: the next member is asked by a reserve.
+# or that of both paths, which are passed over then: the next member is asked by a reserve.
 NEXT_MEMBER_AFTER = 6.2  # seconds
 
 R = TypeVar("R", bound=AccountRequest)
