@@ -19,6 +19,9 @@ from ramson.protocol.network_file import NetworkFile, Seed
 from ramson.sync import Bot as SyncBot
 from ramson.testing import on_fake_network
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "messenger"))  # tests are no package
+from keyrings import in_memory
+
 ECHO = Path(__file__).parents[2] / "examples" / "echo.py"
 
 
@@ -29,33 +32,14 @@ def bot(tmp_path, monkeypatch):
     return Bot(tmp_path / "bot.ramson", name="Bot")
 
 
-class Ring(keyring.backend.KeyringBackend):
-    """A keyring that lives as long as the test."""
-
-    priority = 9
-
-    def __init__(self):
-        super().__init__()
-        self.kept = {}
-
-    def set_password(self, service, username, password):
-        self.kept[service, username] = password
-
-    def get_password(self, service, username):
-        return self.kept.get((service, username))
-
-
 @pytest.fixture
 def ring(monkeypatch):
     """A keyring, and nothing else that could open an account."""
     monkeypatch.delenv("RAMSON_PASSPHRASE", raising=False)
     monkeypatch.delenv("RAMSON_NETWORK", raising=False)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    before = keyring.get_keyring()
-    ring = Ring()
-    keyring.set_keyring(ring)
-    yield ring
-    keyring.set_keyring(before)
+    with in_memory() as ring:
+        yield ring
 
 
 def failed(bot, *arguments):

@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+from pathlib import Path
 
 import keyring
 import pytest
@@ -12,27 +13,11 @@ from ramson.cli import main
 from ramson.messenger import KeyCost, account
 from ramson.messenger.keyslots import KeyFile
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "messenger"))  # tests are no package
+from keyrings import in_memory
+
 PASSPHRASE = "correct horse"
 PHRASE = "virtual rounded dating itself sober fleet adrenalin puzzled wept rural axis fictional fleet"
-
-
-class InMemory(keyring.backend.KeyringBackend):
-    """A keyring that lives as long as the test."""
-
-    priority = 9
-
-    def __init__(self):
-        super().__init__()
-        self.kept = {}
-
-    def set_password(self, service, username, password):
-        self.kept[service, username] = password
-
-    def get_password(self, service, username):
-        return self.kept.get((service, username))
-
-    def delete_password(self, service, username):
-        del self.kept[service, username]
 
 
 @pytest.fixture(autouse=True)
@@ -49,11 +34,8 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def ring():
-    before = keyring.get_keyring()
-    ring = InMemory()
-    keyring.set_keyring(ring)
-    yield ring
-    keyring.set_keyring(before)
+    with in_memory() as ring:
+        yield ring
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import sys
 
 import keyring
 import pytest
-from keyring.backend import KeyringBackend
-from keyring.errors import KeyringLocked, PasswordDeleteError
+from keyring.errors import KeyringLocked
+from keyrings import InMemory, in_memory
 
 from ramson.messenger import KeyCost, account, keyring_keys
 from ramson.messenger.keyring_keys import KeyMissing, NoKeyring
@@ -14,27 +14,6 @@ from ramson.messenger.vault import Guard, WrongPassphrase, guard_of
 from ramson.world import real
 
 PASSPHRASE = "correct horse"
-
-
-class InMemory(KeyringBackend):
-    """A keyring that lives as long as the test."""
-
-    priority = 9
-
-    def __init__(self):
-        super().__init__()
-        self.kept = {}
-
-    def set_password(self, service, username, password):
-        self.kept[service, username] = password
-
-    def get_password(self, service, username):
-        return self.kept.get((service, username))
-
-    def delete_password(self, service, username):
-        if (service, username) not in self.kept:
-            raise PasswordDeleteError
-        del self.kept[service, username]
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +24,8 @@ def cheap(monkeypatch):
 
 @pytest.fixture
 def ring():
-    before = keyring.get_keyring()
-    ring = InMemory()
-    keyring.set_keyring(ring)
-    yield ring
-    keyring.set_keyring(before)
+    with in_memory() as ring:
+        yield ring
 
 
 @pytest.fixture
