@@ -56,7 +56,7 @@ class Shared:
 
     def restart(self, device):
         config = self.devices[device]
-        self.devices[device] = Config.load(config.kind, KEYS, config.dump(), config.dump_edits())
+        self.devices[device] = Config.load(config.kind, KEYS, *config.dump_with_edits())
 
     def settle(self):
         for _ in range(40):

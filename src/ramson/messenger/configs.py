@@ -208,8 +208,7 @@ class Configs:
     def _save(self) -> None:
         for kind, (config, version) in list(self._loaded.items()):
             if config.needs_dump:
-                self._db.set(_EDITS.format(int(kind.namespace)), config.dump_edits())
-                self._db.execute(
-                    "INSERT OR REPLACE INTO configs VALUES (?, ?, ?)", (int(kind.namespace), config.dump(), version + 1)
-                )
+                namespace, (dump, edits) = int(kind.namespace), config.dump_with_edits()
+                self._db.set(_EDITS.format(namespace), edits)
+                self._db.execute("INSERT OR REPLACE INTO configs VALUES (?, ?, ?)", (namespace, dump, version + 1))
                 self._loaded[kind] = config, version + 1

@@ -208,13 +208,14 @@ class Config:
         self._open(Draft.after(self._message).with_data(data))
         return True
 
-    def dump_edits(self) -> bytes:
-        """Return what was edited here lately, for `load`; to be kept whenever `dump` is."""
-        return self._own_edits(self._dumped()).to_bytes()
-
     def dump(self) -> bytes:
-        """Return everything there is to know, for `load`, except for `dump_edits`."""
-        message = self._dumped()
+        """Return everything there is to know, for `load`, but for what was edited here lately."""
+        return self.dump_with_edits()[0]
+
+    def dump_with_edits(self) -> tuple[bytes, bytes]:
+        """Return the dump and what was edited here lately, both for `load` and to be kept together."""
+        draft = self._draft
+        message = self._message if draft is None else draft.reloaded or self._finished(draft)
         fields: dict[bytes, bt.Value] = {
             _STATE: int(self.state),
             _MESSAGE: message.serialized,
@@ -225,11 +226,11 @@ class Config:
         if self._parts:
             fields[_PARTS] = self._parts.to_bt()
         self.needs_dump = False
-        return bt.encode(fields)
+        return bt.encode(fields), self._own_edits(message).to_bytes()
 
     @classmethod
     def load(cls, kind: ConfigKind, keys: ConfigKeys, dump: bytes, edits: bytes = b"") -> Config:
-        """Restore what `dump` and `dump_edits` returned.  Raises ParseError."""
+        """Restore what `dump_with_edits` returned, or `dump` alone.  Raises ParseError."""
         fields = bt.decode(dump)
         if not isinstance(fields, dict):
             raise ParseError("config: the dump is not a dict")
@@ -256,10 +257,6 @@ class Config:
 
     def _finished(self, draft: Draft) -> ConfigMessage:
         return draft.message(self.keys.signer)
-
-    def _dumped(self) -> ConfigMessage:
-        draft = self._draft
-        return self._message if draft is None else draft.reloaded or self._finished(draft)
 
     def _own_edits(self, finished: ConfigMessage) -> OwnEdits:
         """Return what was edited here, with what the draft changes, if there is one, in its `finished` message."""

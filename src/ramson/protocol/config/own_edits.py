@@ -64,9 +64,10 @@ class OwnEdits:
         self, own: ConfigMessage, pool: Sequence[ConfigMessage], seqno: int, history: Lagged, merged: Data
     ) -> OwnEdits:
         """Return these after a merge of `pool` that led from `own` to `merged`, at `seqno` and with that `history`."""
-        if own.id not in history:  # too long ago to tell what came after it
+        if not self.steps or own.id not in history:  # too long ago to tell what came after it
             return self
         known = own.history()
+        branches = [(message.seqno, message.history()) for message in pool]
         news = {name: diff for name, diff in history.items() if name not in known}
         undone = {step.path: step for step in self.undone}
         for step in {step.path: step for step in self.steps}.values():
@@ -76,7 +77,7 @@ class OwnEdits:
             later = {name: diff for name, diff in news.items() if name > step.name and _names(diff, step.path)}
             # Who knew of the step wrote a higher seqno: within the lag we see that.
             if (later or seqno - LAG <= step.name[0]) and all(
-                _beside(step.name, name, pool) or _restates(diff, own.data, merged) for name, diff in later.items()
+                _beside(step.name, name, branches) or _restates(diff, own.data, merged) for name, diff in later.items()
             ):
                 undone[step.path] = replace(step, before=now)
         return OwnEdits(self.steps, tuple(undone.values()))
@@ -128,15 +129,11 @@ def _names(diff: Diff, path: Path) -> bool:
     return _names(change, path[1:]) if isinstance(change, Mapping) and len(path) > 1 else change is not None
 
 
-def _beside(ours: Id, other: Id, pool: Sequence[ConfigMessage]) -> bool:
+def _beside(ours: Id, other: Id, branches: Sequence[tuple[int, Lagged]]) -> bool:
     """Tell whether the message `other` was surely written without knowing ours."""
     if other[0] == ours[0]:
         return True
-    return any(
-        message.seqno - LAG < ours[0] and other in history and ours not in history
-        for message in pool
-        for history in (message.history(),)
-    )
+    return any(seqno - LAG < ours[0] and other in history and ours not in history for seqno, history in branches)
 
 
 def _restates(diff: Diff, ours: Data, merged: Data) -> bool:
