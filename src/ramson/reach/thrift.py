@@ -45,10 +45,6 @@ class Thrift:
         if size >= PROOF:
             self._proved.add(self._network())
 
-    def _network(self) -> str:
-        gateway = self._gateway()
-        return f"{gateway} {self._kind}" if gateway and self._kind else gateway
-
     async def learn(self) -> None:
         """Take note that a connection was frozen just now."""
         network, until = self._network(), self._now() + THRIFTY_FOR
@@ -57,3 +53,7 @@ class Thrift:
             self._until[network] = until
         else:
             await self._memory.note_freeze(network, until)
+
+    def _network(self) -> str:
+        gateway = self._gateway()
+        return f"{gateway} {self._kind}" if gateway and self._kind else gateway
