@@ -192,6 +192,11 @@ class Story:
         await self.phone.block(NOBODY)
         await until(lambda: self.laptop.contact(NOBODY), "the laptop knows who is blocked")
         await self.phone.decline(NOBODY)
+        # A message tells the name that its device knows at that moment; a merge may have undone it for seconds.
+        await until(
+            lambda: self.phone.name == self.laptop.name == "Alicia" and self.configs_agree(),
+            "both devices know the new name",
+        )
         await self.say(self.laptop, self.bob_id, "a new name")
 
     async def let_disappear(self):
