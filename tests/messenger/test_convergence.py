@@ -13,6 +13,7 @@ from devices import Device, Swarm, switched_on, virtually
 from ramson.crypto.account import AccountKeys
 from ramson.messenger.configs import KINDS
 from ramson.messenger.message import Kind
+from ramson.protocol.config import Picture
 
 pytestmark = pytest.mark.sim
 
@@ -48,7 +49,9 @@ class Story:
     def do_something(self, device):
         """Let one device do one thing."""
         peer, chance = self.peer(device), self.chance
-        what = chance.choice(["send", "send", "send", "react", "read", "unsend", "contact", "name", "note", "pin"])
+        what = chance.choice(
+            ["send", "send", "send", "react", "read", "unsend", "contact", "name", "picture", "note", "pin"]
+        )
         history = device.history(peer)
         texts = [message for message in history if message.kind is Kind.TEXT]
         own = [message for message in texts if message.sender == device.id]
@@ -77,6 +80,9 @@ class Story:
                     device.act.block(stranger, blocked=chance.random() < 0.5)
             case "name":
                 device.act.set_profile(f"{chance.getrandbits(20):x}", None, keep_picture=True)
+            case "picture":
+                picture = Picture(f"https://files.example/{chance.getrandbits(20):x}", b"k" * 32)
+                device.act.set_profile(None, picture, keep_picture=False)
             case "pin":
                 device.act.set_priority(peer.id, chance.randint(0, 3)) if device.contact(peer) else None
 
@@ -114,6 +120,15 @@ class Story:
                 assert device.store.recipients() == []
                 assert not device.store.configs.needs_push
             self.check()
+            await self.introduce()
+
+    async def introduce(self):
+        """Whoever hears from either device knows the profile that both agree on."""
+        for device in (self.phone, self.laptop):
+            device.send(self.bob, "who I am")
+            await asyncio.sleep(CALM / 4)
+            known, profile = self.bob.contact(device), device.store.configs.profile
+            assert (known.name, known.picture) == (profile.name, profile.picture)
 
     def check(self):
         phone, laptop = self.phone, self.laptop

@@ -17,7 +17,7 @@ from ramson.messenger.actions import (
     NotYours,
     TooManyReactions,
 )
-from ramson.messenger.intake import READ_RECEIPTS, TYPING
+from ramson.messenger.intake import READ_RECEIPTS, TYPING, with_profile
 from ramson.messenger.letters import BadTimer
 from ramson.messenger.message import Kind, State
 from ramson.network import CannotStore, NoPath
@@ -163,6 +163,76 @@ def test_profiles_come_with_messages_and_only_newer_ones_count(world):
     assert (contact.name, contact.picture) == ("Alice B.", picture)
     assert (name, profile.picture_url) == ("Alice B.", picture.url)
     assert contact.profile_updated_s == profile.updated_s > EPOCH_MS // 1000
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("speaker", ["phone", "laptop"])
+@pytest.mark.parametrize("named_first", [False, True])
+def test_a_name_and_a_picture_set_on_two_devices_at_once_are_both_told(world, restart, speaker, named_first):
+    picture = Picture("https://files.example/7", b"k" * 32)
+    set_picture = (world.phone, lambda device: device.act.set_profile(None, picture, keep_picture=False))
+    set_name = (world.laptop, lambda device: device.act.set_profile("Alicia", None, keep_picture=True))
+
+    async def main():
+        for device in (world.phone, world.laptop):
+            device.net.online = False
+        for device, change in (set_name, set_picture) if named_first else (set_picture, set_name):
+            change(device)
+            await asyncio.sleep(5)
+            # The friend hears of the change, at its time, before the devices hear of each other.
+            profile = device.act.own_profile()
+            with world.bob.store.configs.changing():
+                world.bob.store.configs.contacts.set(with_profile(world.bob.contact(device), profile))
+        for device in (world.phone, world.laptop):
+            if restart:
+                await device.off()
+                device.on()
+            device.net.online = True
+        await asyncio.sleep(2 * SOON)
+        getattr(world, speaker).send(world.bob, "who am I?")
+        await asyncio.sleep(SOON)
+        ours = [device.store.configs.profile for device in (world.phone, world.laptop)]
+        return world.bob.contact(world.phone), {(each.name, each.picture, each.updated_s) for each in ours}
+
+    contact, ours = world.play(main)
+    assert (contact.name, contact.picture) == ("Alicia", picture)
+    assert ours == {("Alicia", picture, contact.profile_updated_s)}
+
+
+def test_a_name_undone_while_others_merge_is_told_again(world, alice, tmp_path):
+    tablet = Device(tmp_path / "tablet", alice, world.swarm, restored=True, seed=4)
+    world.all += (tablet,)
+
+    async def main():
+        world.phone.net.online = False
+        world.phone.act.set_profile("Alicia", None, keep_picture=True)
+        # Who writes at the same time as another merges, and then says anew all it knows.
+        for priority, device in enumerate((world.laptop, tablet), 1):
+            device.act.set_priority(alice.id, priority)
+        await asyncio.sleep(SOON)
+        world.phone.net.online = True
+        for _ in range(60):  # every name that the phone has meanwhile is told
+            world.phone.send(world.bob, world.phone.store.name)
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(SOON)
+        devices = (world.phone, world.laptop, tablet)
+        return set(world.phone.bodies(world.bob)), world.bob.contact(world.phone).name, [d.store.name for d in devices]
+
+    told, known, ours = world.play(main)
+    assert {"Alice", "Alicia"} <= told
+    assert known == "Alicia"
+    assert ours == ["Alicia"] * 3
+
+
+def test_two_names_within_a_second_are_both_told(world):
+    async def main():
+        for name in ("Al", "Ali"):
+            world.phone.act.set_profile(name, None, keep_picture=True)
+            world.phone.send(world.bob, f"I am {name}")
+        await asyncio.sleep(SOON)
+        return world.bob.contact(world.phone).name
+
+    assert world.play(main) == "Ali"
 
 
 def test_reactions_are_seen_everywhere_and_can_be_withdrawn(world):

@@ -315,7 +315,8 @@ class Actions:
             profile = self._configs.profile
             if name is not None:
                 profile.set_name(name)
-            profile.set_picture(profile.picture if keep_picture else picture, updated_s=self._now() // 1000)
+            time_s = self._configs.next_profile_time_s(self._now())
+            profile.set_picture(profile.picture if keep_picture else picture, updated_s=time_s)
         self._tell([events.ProfileChanged(self._store.name)])
 
     def set_disappearing(self, peer: AccountId, expiration: Expiration) -> None:
@@ -348,11 +349,12 @@ class Actions:
 
     def own_profile(self) -> Profile | None:
         """Return what our messages say about us."""
-        profile, name = self._configs.profile, self._store.name
-        picture = profile.picture
+        picture, name = self._configs.profile.picture, self._store.name
         if not name and picture is None:
             return None
-        return Profile(name, picture.url if picture else "", picture.key if picture else b"", profile.updated_s)
+        return Profile(
+            name, picture.url if picture else "", picture.key if picture else b"", self._configs.profile_time_s
+        )
 
     def conversations(self, *, requests: bool) -> list[Conversation]:
         """Return the conversations, or the unanswered message requests: pinned ones first, then the latest.

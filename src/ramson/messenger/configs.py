@@ -7,7 +7,15 @@ needed: it never knows more than the file.
 
 The configs are the only place where contacts, their approval, the profile and read states of all devices are
 kept, so that there are no two truths.  Spec: config-sync.md §4.4, §4.11.
+
+The time of the profile.  People take a profile from a message only if it is later than the one they know.  A merge
+takes the name, the picture and the time each from whichever device wins that key, so it may pair a new name with an
+old time, and who was told another profile at that time would never learn the name.  So the time never goes back on a
+device, and forward whenever a merge changed the profile: what the merge lacks is owed, told with our messages from
+that moment on, and written into the profile as an ordinary edit once the merged one is in the swarm.
 """
+
+# spec gap: other clients leave the time as a merge makes it; to them ours is that of an ordinary change.
 
 from __future__ import annotations
 
@@ -29,6 +37,7 @@ from ramson.protocol.config import (
     Contact,
     Contacts,
     ConvoInfoVolatile,
+    Picture,
     Push,
     UserGroups,
     UserProfile,
@@ -43,6 +52,8 @@ KINDS: Final = (
 _BY_NAMESPACE: Final = {int(kind.namespace): kind for kind in KINDS}
 _TIME = "config time {}"
 _EDITS = "config edits {}"
+_PROFILE_TIME = "profile time"
+_LATEST_S: Final = 2**63 - 1  # that a config holds
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +102,15 @@ class Configs:
             self._loaded[kind] = self._load(kind)
         return self._loaded[kind][0]
 
+    @property
+    def profile_time_s(self) -> int:
+        """When our profile was last changed, in seconds, as it is to be told with messages; 0 if that is not known."""
+        return max(self.profile.updated_s, int(self._db.get(_PROFILE_TIME, 0)))
+
+    def next_profile_time_s(self, now_ms: int) -> int:
+        """Return the time of a change of our profile that is made now: later than any that was told."""
+        return min(max(now_ms // 1000, self.profile_time_s + 1), _LATEST_S)
+
     def active_hashes(self) -> list[str]:
         """Return the swarm hashes to keep alive."""
         return sorted(name for kind in KINDS for name in self.config(kind).active_hashes)
@@ -132,8 +152,9 @@ class Configs:
         config = self.config(kind)
         before = config.data
         accepted = False
-        for start in range(0, len(stored), MAX_MESSAGES):
-            accepted |= bool(config.merge(stored[start : start + MAX_MESSAGES], now_ms=now_ms))
+        with self._profile_time():
+            for start in range(0, len(stored), MAX_MESSAGES):
+                accepted |= bool(config.merge(stored[start : start + MAX_MESSAGES], now_ms=now_ms))
         if accepted:
             self.note_time(kind, min(stored_ms, now_ms))
         return config.data != before
@@ -141,11 +162,18 @@ class Configs:
     @property
     def undone(self) -> bool:
         """Whether merges elsewhere undid what was changed here."""
-        return any(self.config(kind).undone for kind in KINDS)
+        return self._owes_time or any(self.config(kind).undone for kind in KINDS)
 
     def make_again(self) -> frozenset[int]:
         """Make again what merges elsewhere undid, where that may be; return the namespaces.  Inside `changing`."""
-        return frozenset(int(kind.namespace) for kind in KINDS if self.config(kind).make_again())
+        profile = self.profile
+        may_write = not profile.config.needs_push
+        with self._profile_time():
+            changed = {kind for kind in KINDS if self.config(kind).make_again()}
+        if may_write and self._owes_time:
+            profile.set_time(self.profile_time_s)
+            changed.add(ConfigKind.USER_PROFILE)
+        return frozenset(int(kind.namespace) for kind in changed)
 
     def note_time(self, kind: ConfigKind, stored_ms: int) -> None:
         """Note when a message of a config was stored.  Inside `changing`."""
@@ -182,6 +210,23 @@ class Configs:
                 self.note_time(kind, now_ms)
 
     # Inside
+
+    @property
+    def _owes_time(self) -> bool:
+        return self.profile_time_s > self.profile.updated_s
+
+    @contextlib.contextmanager
+    def _profile_time(self) -> Iterator[None]:
+        """Note the time that is owed if what happens in the block changes the profile or takes its time back."""
+        shown, time_s = self._shown_profile(), self.profile_time_s
+        yield
+        if time_s and self._shown_profile() != shown:
+            time_s = min(time_s + 1, _LATEST_S)
+        if time_s > self.profile_time_s:
+            self._db.set(_PROFILE_TIME, time_s)
+
+    def _shown_profile(self) -> tuple[str, Picture | None]:
+        return self.profile.name, self.profile.picture
 
     def _refresh(self) -> None:
         foreign = self._db.foreign_version()

@@ -198,6 +198,5 @@ class Pictures:
                 return
             self._keep(renewal.picture, data)
             db.set(_UPLOADED, renewal.renewed_ms)
-            self._store.configs.profile.set_reuploaded_picture(
-                renewal.picture, updated_s=max(renewal.renewed_ms // 1000, profile.updated_s + 1)
-            )
+            time_s = self._store.configs.next_profile_time_s(renewal.renewed_ms)
+            self._store.configs.profile.set_reuploaded_picture(renewal.picture, updated_s=time_s)

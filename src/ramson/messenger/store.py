@@ -186,7 +186,7 @@ class Store:
         profile = self.configs.profile
         if not profile.name:
             profile.set_name_truncated(wanted)
-            profile.set_picture(profile.picture, updated_s=now_ms // 1000)
+            profile.set_picture(profile.picture, updated_s=self.configs.next_profile_time_s(now_ms))
         self.db.remove(_WANTED_NAME)
 
     def _make_contacts(self) -> None:

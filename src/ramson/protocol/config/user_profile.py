@@ -67,6 +67,10 @@ class UserProfile:
         """Set where the unchanged picture was uploaded again, before its file expired."""
         self._set_picture(fields.put_picture(picture, b"P", b"Q"), b"T", updated_s)
 
+    def set_time(self, updated_s: int) -> None:
+        """Say when the profile was changed, and leave what it shows."""
+        self.config.edit((), {self._time_key: fields.put_positive(updated_s)})
+
     def _set_picture(self, changes: fields.Changes, time_key: bytes, updated_s: int | None) -> None:
         if updated_s is not None:
             changes[time_key] = fields.put_positive(updated_s)
@@ -75,7 +79,11 @@ class UserProfile:
     @property
     def updated_s(self) -> int:
         """When the profile was last changed, in seconds; 0 if that is not known."""
-        return fields.number(self.config.data, b"T" if self._was_reuploaded else b"t")
+        return fields.number(self.config.data, self._time_key)
+
+    @property
+    def _time_key(self) -> bytes:
+        return b"T" if self._was_reuploaded else b"t"
 
     @property
     def _was_reuploaded(self) -> bool:
