@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os
 import signal
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ spec = importlib.util.spec_from_file_location(
 stand_in = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(stand_in)
 
-HOST = "127.0.92.1"
+HOST = os.environ["RAMSON_TESTS_BLOCK"] + ".92.1"
 
 
 async def start(tmp_path, *more):

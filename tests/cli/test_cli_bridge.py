@@ -128,7 +128,7 @@ def test_a_book_of_bridges_that_others_can_read_or_that_is_damaged_is_refused(tm
 
 
 def test_a_bridge_that_runs_is_found_well_by_its_check_and_a_wrong_link_is_not(ramson, tmp_path):
-    node = NodeRecord(bytes(32), bytes([9]) * 32, bytes(32), f"127.44.{os.getpid() % 250}.1", 9, 9, 0)
+    node = NodeRecord(bytes(32), bytes([9]) * 32, bytes(32), os.environ["RAMSON_TESTS_BLOCK"] + ".44.1", 9, 9, 0)
     network = tmp_path / "network.json"
     network.write_bytes(network_file.encode(NetworkFile((NetworkNode("a", NodeState.ACTIVE, node),))))
     home = tmp_path / "bridge"

@@ -23,7 +23,7 @@ from ramson.world import real
 
 PASSPHRASE = "correct horse"
 NOBODY = "05" + "11" * 32
-HOST = f"127.46.{os.getpid() % 250}.1"
+HOST = os.environ["RAMSON_TESTS_BLOCK"] + ".46.1"
 ECHO = Path(__file__).parents[2] / "examples" / "echo.py"
 RAMSON = (sys.executable, "-m", "ramson")
 BOT = (sys.executable, str(ECHO))

@@ -26,7 +26,7 @@ from ramson.protocol.nodes import NodeRecord
 from ramson.registry import FileRegistry
 from ramson.world import Endpoint, real
 
-HOST = f"127.31.{os.getpid() % 250 + 1}.1"  # tests run side by side in several processes
+HOST = os.environ["RAMSON_TESTS_BLOCK"] + ".31.1"
 PASSPHRASE = "correct horse battery"
 METRICS = f"{HOST}:22029"
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 import random
 import signal
 import sys
@@ -20,7 +21,7 @@ from ramson.protocol.network_file import NetworkFile, NetworkNode, NodeState
 from ramson.protocol.nodes import NodeRecord
 from ramson.world import Endpoint, HttpRequest, Tls, real
 
-HOST = "127.0.98.1"
+HOST = os.environ["RAMSON_TESTS_BLOCK"] + ".98.1"
 DAY = 86_400_000
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import os
 import random
 import shlex
 import shutil
@@ -145,7 +146,8 @@ async def test_it_runs_with_memory_that_is_never_writable_and_executable(tmp_pat
         pytest.skip("no Linux")
     keys = NodeKeys.generate(random.Random(1))
     keys.save(tmp_path / "node")
-    record = NodeRecord(keys.ed25519.public, keys.x25519.public, keys.legacy, "127.0.98.3", 22021, 22020, 7)
+    host = os.environ["RAMSON_TESTS_BLOCK"] + ".98.3"
+    record = NodeRecord(keys.ed25519.public, keys.x25519.public, keys.legacy, host, 22021, 22020, 7)
     (tmp_path / "network.json").write_bytes(
         network_file.encode(NetworkFile((NetworkNode("n", NodeState.ACTIVE, record),)))
     )

@@ -69,8 +69,8 @@ class Town:
 
 class RealTown(Town):
     def __init__(self, place):
-        block = 100 + os.getpid() % 100
-        super().__init__(place, lambda i: f"127.{block}.{i}.2")
+        block = os.environ["RAMSON_TESTS_BLOCK"]
+        super().__init__(place, lambda i: f"{block}.{i}.2")
 
     def run(self, scenario):
         async def session():

@@ -114,8 +114,8 @@ class RealTown(Town):
     """Nodes on this machine's loopback addresses."""
 
     def __init__(self, place):
-        block = 100 + os.getpid() % 100
-        super().__init__(place, lambda i: f"127.{block}.{i + 1}.1")
+        block = os.environ["RAMSON_TESTS_BLOCK"]
+        super().__init__(place, lambda i: f"{block}.{i + 1}.1")
 
     def run(self, scenario):
         uvloop.run(self._run(scenario))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import random
 import re
 from base64 import b64encode
@@ -298,12 +299,13 @@ def test_there_are_two_pages_and_they_are_only_read(server):
 
 
 async def test_the_port_is_opened_on_sockets(tmp_path):
-    world = real.world("127.0.94.1")
+    host = os.environ["RAMSON_TESTS_BLOCK"] + ".94.1"
+    world = real.world(host)
     keys = NodeKeys.generate(random.Random(1))
-    record = NodeRecord(keys.ed25519.public, keys.x25519.public, keys.legacy, "127.0.94.1", 22021, 22020, 7)
+    record = NodeRecord(keys.ed25519.public, keys.x25519.public, keys.legacy, host, 22021, 22020, 7)
     registry = FileRegistry(NetworkFile((NetworkNode("n", NodeState.ACTIVE, record),)))
-    place = Endpoint("127.0.94.1", 22029)
-    config = NodeConfig(Endpoint("127.0.94.1", 22021), Endpoint("127.0.94.1", 22020), tmp_path, metrics=place)
+    place = Endpoint(host, 22029)
+    config = NodeConfig(Endpoint(host, 22021), Endpoint(host, 22020), tmp_path, metrics=place)
     async with Node(world, keys, CERTIFICATE, config, registry):
         reply = await world.net.request(place, HttpRequest("GET", "/metrics"), tls=None, timeout=5)
         assert reply.status == 200

@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "world"))  # tests are no 
 from quic_caller import Caller
 
 CERTIFICATE = certificate.create(1_700_000_000_000)
-BLOCK = f"127.33.{os.getpid() % 250 + 1}"
+BLOCK = os.environ["RAMSON_TESTS_BLOCK"] + ".33"
 STRANGER = Ed25519KeyPair.from_seed(b"s" * 32)
 DAY = 86_400_000
 

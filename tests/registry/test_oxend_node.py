@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from ramson.registry import Announcement, OxendRegistry, RegistryError
 from ramson.world import DaemonAddress, Endpoint, HttpRequest, Tls, real
 
 TOOLS = Path(__file__).parents[1] / "conformance" / "tools"
-FIRST_IP = "127.0.91.1"
+FIRST_IP = os.environ["RAMSON_TESTS_BLOCK"] + ".91.1"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What leaves this machine when the hello is to be cut, and that every server understands it."""
 
 import asyncio
+import os
 import shutil
 import socket
 
@@ -82,11 +83,9 @@ async def test_our_own_server_understands_it(certificate):
 @pytest.mark.parametrize("groups", ["X25519", "P-521"])  # the second asks for another hello in TLS 1.3
 async def test_openssl_understands_it(certificate, tmp_path, version, groups):
     (tmp_path / "pem").write_bytes(certificate.certificate + certificate.private_key)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    endpoint = Endpoint(os.environ["RAMSON_TESTS_BLOCK"] + ".47.1", 4433)
     server = await asyncio.create_subprocess_exec(
-        *("openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(tmp_path / "pem"), "-www", version),
+        *("openssl", "s_server", "-accept", str(endpoint), "-cert", str(tmp_path / "pem"), "-www", version),
         *("-groups", groups),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -95,9 +94,7 @@ async def test_openssl_understands_it(certificate, tmp_path, version, groups):
         while b"ACCEPT" not in await server.stdout.readline():
             pass
         client = HttpClient(DirectDialer(), split=True)
-        reply = await client.request(
-            Endpoint("127.0.0.1", port), HttpRequest("GET", "/"), tls=NAMED, timeout=10, max_reply=100_000
-        )
+        reply = await client.request(endpoint, HttpRequest("GET", "/"), tls=NAMED, timeout=10, max_reply=100_000)
         assert reply.status == 200
         assert b"s_server" in reply.body
         await client.close()
