@@ -17,10 +17,12 @@ from ramson.messenger.intake import Intake
 from ramson.messenger.letters import Letter
 from ramson.messenger.store import Store
 from ramson.protocol import content, network_file
+from ramson.protocol.config import Picture
 from ramson.protocol.content import Profile, TextMessage
 from ramson.protocol.network_file import NetworkFile, Seed
 
 PASSPHRASE, SECRET = "correct horse", "another secret"
+GIF = b"GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 CHEAP = KeyCost(passes=1, memory=13)
 ALICE, BOB, EVE = (AccountKeys.generate(random.Random(number)) for number in (1, 2, 3))
 BOBS, EVES = (f"{each.id.hex[:8]}…{each.id.hex[-6:]}" for each in (BOB, EVE))
@@ -78,6 +80,18 @@ def test_contacts_are_listed(ramson):
     assert ramson("contacts") == (0, f"{BOB.id}  “Bob”\n", "")
     (contact,) = fields(ramson("contacts", "--json"))
     assert (contact["id"], contact["name"], contact["approved"], contact["blocked"]) == (BOB.id.hex, "Bob", True, False)
+
+
+def test_programs_are_told_of_the_pictures_of_contacts(ramson, file):
+    store = Store.open(file, PASSPHRASE, entropy=random.Random(0))
+    shown = Picture("http://files.example/file/1#d", bytes(32))
+    with store.configs.changing():
+        store.configs.contacts.set(replace(store.configs.contact(BOB.id), picture=shown))
+        store.db.execute("INSERT INTO pictures VALUES (?, ?, ?, 0)", (shown.url, shown.key, GIF))
+    store.close()
+    (contact,) = fields(ramson("contacts", "--json"))
+    assert contact["avatar"] == {"type": "image/gif", "bytes": len(GIF)}
+    assert ramson("contacts") == (0, f"{BOB.id}  “Bob”\n", "")
 
 
 def test_requests_are_listed_with_what_was_said_and_names_cannot_touch_the_terminal(ramson):

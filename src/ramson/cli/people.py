@@ -62,13 +62,18 @@ def contacts(
     json: JsonOption = False,
 ) -> None:
     """List the people you have approved or blocked."""
-    names, found = look(account, passphrase_file, network, lambda me: (names_of(me), me.contacts()), fetch=fetch)
+
+    def known(me: Client) -> tuple[Names, list[Contact], list[dict[str, object]]]:
+        found = me.contacts()
+        return names_of(me), found, [_contact_fields(contact) for contact in found]
+
+    names, found, told = look(account, passphrase_file, network, known, fetch=fetch)
     if json:
-        result_json([_contact_fields(contact) for contact in found])
+        result_json(told)
         return
     for contact in found:
         words = [names.listed(contact.id)]
-        words += [word for word, told in (("blocked", contact.blocked), ("not approved", not contact.approved)) if told]
+        words += [word for word, said in (("blocked", contact.blocked), ("not approved", not contact.approved)) if said]
         result("  ".join(words))
 
 
@@ -284,9 +289,13 @@ def _decide(
         await change(me, who)
         return who
 
-    after = _change(path, passphrase_file, network, decide, lambda me, who: me.contact(who))
+    def known(me: Client, who: AccountId) -> dict[str, object] | None:
+        after = me.contact(who)
+        return None if after is None else _contact_fields(after)
+
+    after = _change(path, passphrase_file, network, decide, known)
     if json:
-        result_json(None if after is None else _contact_fields(after))
+        result_json(after)
 
 
 def _change(
@@ -341,6 +350,7 @@ def _avatar(data: bytes | None) -> dict[str, object] | None:
 
 
 def _contact_fields(contact: Contact) -> dict[str, object]:
+    """Return what programs are told of somebody; while the client is open, for the picture is in its file."""
     return {
         "id": contact.id.hex,
         "name": contact.name,
