@@ -234,11 +234,17 @@ def test_without_a_network_a_message_stays_in_the_outbox_and_the_command_says_so
 
 def test_ctrl_c_ends_a_waiting_command_cleanly(people, nowhere):
     ids, start = people
-    waiting = start("alice", "send", ids["bob"], "later", "--network", str(nowhere))
-    with pytest.raises(subprocess.TimeoutExpired):
-        waiting.wait(4)
-    waiting.send_signal(signal.SIGINT)
-    assert finish(waiting) == (130, f"{first(ids['bob'])}\n", "")
+    at = Screen()
+    waiting = start("alice", "send", ids["bob"], "later", "--network", str(nowhere), stderr=at.line)
+    try:
+        at.until("Looking for a way")
+        waiting.send_signal(signal.SIGINT)
+        assert finish(waiting) == (130, f"{first(ids['bob'])}\n", None)
+        assert "Traceback" not in at.until("The message stays in the outbox")
+    finally:
+        waiting.kill()
+        waiting.wait()
+        at.close()
 
 
 def test_listening_ends_when_nobody_reads_what_came(people):
@@ -297,8 +303,11 @@ def test_a_reroll_keeps_guards_and_forgets_the_pin(people):
 def test_nodes_that_are_not_to_be_hops_are_none_and_the_cost_is_said(people):
     _, start = people
     unwanted = shown_path(start)["paths"][1][1]["ip"]
-    code, out, _ = finish(start("alice", "path", "--json", "--timeout", "4", "--avoid", f"{unwanted}/32"))
-    status = json.loads(out)
+    for seconds in ("4", "16", "50"):  # a second path is waited for in vain, and a slow machine needs long for one
+        code, out, _ = finish(start("alice", "path", "--json", "--timeout", seconds, "--avoid", f"{unwanted}/32"))
+        status = json.loads(out)
+        if status["light"] != "red":
+            break
     assert (code, status["light"]) == (0, "orange")  # five nodes are enough for one path only
     assert unwanted not in {hop["ip"] for path in status["paths"] for hop in path}
     assert "5 of 6 nodes" in status["cautions"][0]

@@ -49,9 +49,9 @@ class Client:
         except (NetError, ParseError):
             return None
 
-    async def store(self, nodes: list[NodeRecord], until: float) -> None:
+    async def store(self, nodes: list[NodeRecord], calm: asyncio.Event) -> None:
         chance = random.Random(self.number)
-        while time.monotonic() < until:
+        while not calm.is_set():
             now = self.world.clock.now()
             request = storage.Store(
                 account=self.keys.id.raw, data=chance.randbytes(300), timestamp=now, expiry=now + TTL
@@ -91,30 +91,32 @@ async def test_nothing_acknowledged_is_lost_while_members_are_killed(tmp_path):
         clients = [  # from addresses of their own: nodes limit how much each may ask
             Client(i, real.world(f"127.0.77.{i + 1}"), AccountKeys.generate(entropy), figures) for i in range(CLIENTS)
         ]
-        until = time.monotonic() + SECONDS
+        began, calm = time.monotonic(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(kill_one_after_the_other(devnet, until, figures))
             for client in clients:
-                tasks.create_task(client.store(nodes, until))
-        calm = time.monotonic()
+                tasks.create_task(client.store(nodes, calm))
+            await kill_one_after_the_other(devnet, figures)
+            calm.set()
+        ended = time.monotonic()
         while differing := await differences(clients, nodes):
-            assert time.monotonic() < calm + REPAIRED_WITHIN, f"members still differ: {differing}"
+            assert time.monotonic() < ended + REPAIRED_WITHIN, f"members still differ: {differing}"
             await asyncio.sleep(2)
         for client in clients:
             await client.world.net.close()
     print(
-        f"\n{figures['acknowledged'] / SECONDS:.0f} stores/s; {dict(figures)}; "
-        f"all members equal {time.monotonic() - calm:.0f} s after the last kill"
+        f"\n{figures['acknowledged'] / (ended - began):.0f} stores/s; {dict(figures)}; "
+        f"all members equal {time.monotonic() - ended:.0f} s after the last kill"
     )
-    assert figures["kills"] >= 3
-    assert figures["acknowledged"] >= 5 * SECONDS  # while a member is down each store waits 5 s for its answer
     assert figures["retried"], "nobody noticed that members were killed"
 
 
-async def kill_one_after_the_other(devnet: Devnet, until: float, figures: Counter) -> None:
+async def kill_one_after_the_other(devnet: Devnet, figures: Counter) -> None:
+    """Go on for `SECONDS`, and on a slow machine until there was enough fire."""
+    until = time.monotonic() + SECONDS
     for node in itertools.cycle(devnet.nodes):
         await asyncio.sleep(random.uniform(0.5, 1.5))
-        if time.monotonic() > until:
+        # while a member is down each store waits 5 s for its answer
+        if time.monotonic() > until and figures["kills"] >= 3 and figures["acknowledged"] >= 5 * SECONDS:
             return
         await devnet.kill(node.name)
         figures["kills"] += 1

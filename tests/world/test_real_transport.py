@@ -48,6 +48,12 @@ def alive(pid):
     return True
 
 
+async def until_gone(pid):
+    async with asyncio.timeout(20):
+        while alive(pid):  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.05)
+
+
 async def test_requests_go_to_the_bridge_whatever_they_name(server, tmp_path, monkeypatch):
     monkeypatch.setenv("RAMSON_PASSPHRASE", "secret")  # the program would refuse to run if it saw it
     running = await real.world().outlets.start(fake("well", tmp_path))
@@ -89,10 +95,17 @@ async def test_programs_that_cannot_be_used(how, tmp_path):
 
 
 async def test_a_program_that_says_nothing_is_given_up(tmp_path, monkeypatch):
+    begin, begun = asyncio.create_subprocess_exec, []
+
+    async def noted(*command, **options):
+        begun.append(await begin(*command, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
     monkeypatch.setattr(transport, "START_SECONDS", 1.0)
     with pytest.raises(TransportFailed):
         await real.world().outlets.start(fake("mute", tmp_path))
-    assert not alive(runs(tmp_path)[0])
+    assert [process.returncode is None for process in begun] == [False]
 
 
 async def test_programs_that_are_not_there(tmp_path):
@@ -126,7 +139,7 @@ async def test_a_program_that_does_not_want_to_end_is_ended(tmp_path, monkeypatc
     (pid,) = runs(tmp_path)
     assert alive(pid)
     await running.close()
-    assert not alive(pid)
+    await until_gone(pid)
 
 
 async def test_a_program_ends_when_we_are_killed(tmp_path):
@@ -143,9 +156,7 @@ asyncio.run(main())
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
     assert await child.wait() == -9
     (pid,) = runs(tmp_path)
-    async with asyncio.timeout(20):
-        while alive(pid):  # noqa: ASYNC110 - it is another process
-            await asyncio.sleep(0.05)
+    await until_gone(pid)
 
 
 # ---- obfs4
