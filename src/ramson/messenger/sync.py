@@ -2,10 +2,10 @@
 
 Theory of operation.  Nothing is pushed before everything that is in the swarm was fetched once since the start: a
 device that does not know the others' work yet would only make them merge for nothing.  A blank config, which
-nobody edited, is never pushed.  After a change we wait `DELAY` for more of them.  Then one request stores all parts
-of all changed configs and, if that worked, deletes what they replace; so at every moment the swarm holds all that
-is known.  The dumps are saved before the push and after it.  Whatever goes wrong on the way, the same bytes come out
-of the next attempt.
+nobody edited, is never pushed.  After a change we wait `DELAY` for more of them, but not while somebody waits for it
+to be told (`settled`).  Then one request stores all parts of all changed configs and, if that worked, deletes what
+they replace; so at every moment the swarm holds all that is known.  The dumps are saved before the push and after
+it.  Whatever goes wrong on the way, the same bytes come out of the next attempt.
 
 The lifetime of what is in the swarm is extended by the inbox's polls.  What the swarm has lost all the same is
 stored again.  Spec: config-sync.md §4.4, §4.11; messaging.md §3.7.
@@ -54,10 +54,13 @@ class Sync:
         self._changed = Pulse()
         self._settled = Pulse()
         self._missing: frozenset[str] = frozenset()
+        self._waiting = 0
+        self._awaited = Pulse()
 
     def fetched(self) -> None:
         """Everything in the swarm has been seen: pushing may begin."""
         self._fetched.set()
+        self._settled.fire()
 
     def changed(self) -> None:
         """Look whether something has to be pushed."""
@@ -70,8 +73,13 @@ class Sync:
 
     async def settled(self) -> None:
         """Wait until the swarm has everything."""
-        while not self._fetched.is_set() or self._store.configs.needs_push:
-            await self._settled.wait(LOOK_AGAIN)
+        self._waiting += 1
+        self._awaited.fire()
+        try:
+            while not self._fetched.is_set() or self._store.configs.needs_push:
+                await self._settled.wait(LOOK_AGAIN)
+        finally:
+            self._waiting -= 1
 
     async def run(self) -> None:
         """Push until cancelled."""
@@ -81,7 +89,8 @@ class Sync:
             if not self._store.configs.needs_push and not self._missing:
                 await self._changed.wait(LOOK_AGAIN)
                 continue
-            await asyncio.sleep(DELAY)
+            if not self._waiting:
+                await self._awaited.wait(DELAY)
             try:
                 await self.push()
                 pause = PAUSE
