@@ -1,14 +1,20 @@
-"""A block of loopback addresses for each process of tests, so that several can run side by side on one machine.
+"""What all tests share: a block of loopback addresses for each process, and that no property test is about time.
 
-What listens at a port that is known beforehand - nodes do, and whatever is started anew - listens at an address that
-begins with `RAMSON_TESTS_BLOCK`: nothing else of this machine can have that address and port then.  A free port of
-127.0.0.1 that was found and let go is no such place; any connection may have taken it meanwhile.
+Several processes of tests can run side by side on one machine.  What listens at a port that is known beforehand - nodes
+do, and whatever is started anew - listens at an address that begins with `RAMSON_TESTS_BLOCK`: nothing else of this
+machine can have that address and port then.  A free port of 127.0.0.1 that was found and let go is no such place; any
+connection may have taken it meanwhile.
 """
 
 import os
 import socket
 
+import hypothesis
 import pytest
+
+# An example may take as long as it likes, and so may drawing it: a busy machine halts any of them for a second.
+hypothesis.settings.register_profile("whenever", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("whenever")
 
 BLOCKS = range(1, 31)  # second bytes; devnets choose from 64 on
 

@@ -339,7 +339,7 @@ def test_two_consumers_share_the_messages(store, bob):
     assert sorted(one + two) == [str(number) for number in range(10)]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_in_any_order_with_any_losses_and_restarts_each_message_is_delivered_once(tmp_path_factory, alice, bob, data):
     """Nodes get messages in their own orders, some late, some twice; the program is stopped at random moments."""

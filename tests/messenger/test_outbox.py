@@ -307,7 +307,7 @@ def outcomes():
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_happens_every_message_arrives_once_and_in_order(tmp_path_factory, alice, bob, data):
     """Random failures, and the program ended at random moments between and during attempts."""

@@ -463,7 +463,7 @@ def test_public_addresses(address):
 # ---- whatever strangers send
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(body=st.binary(max_size=300), parts=st.lists(st.binary(max_size=100), max_size=3))
 def test_noise_is_refused_in_words(network, body, parts):
     assert network.relays[0].enter(body).status == 400
@@ -480,7 +480,7 @@ names = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(blob=st.binary(max_size=50), options=st.dictionaries(names, json_values, max_size=6))
 def test_whatever_is_under_a_layer_there_is_an_answer(network, blob, options):
     body, _ = layer(network, onion.encode_frame(blob, options))

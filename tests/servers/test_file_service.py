@@ -334,7 +334,7 @@ async def test_what_is_opened_but_makes_no_sense_is_refused_under_seal(start, pa
     assert decode_response(cipher.decrypt(reply.body)).code == 400
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_noise_gets_an_answer_whatever_it_is(tmp_path_factory, data):
     frame, _ = sealed(encode_request(ServerRequest("POST", "/file", {}, b"x")))

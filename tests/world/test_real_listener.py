@@ -493,7 +493,7 @@ async def test_good_requests_before_garbage_are_answered_first():
     assert b"HTTP/1.1 400" in answer
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(st.binary(max_size=200) | st.sampled_from([GET, b"\r\n", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"]))
 )
