@@ -333,6 +333,26 @@ def test_a_message_taken_back_before_it_was_sent_never_arrives(world):
     assert bodies == [["hello", "hi"]] * 2
 
 
+def test_what_was_deleted_at_once_does_not_come_back_with_the_copy_for_our_other_devices(world):
+    async def lost(_keys, _hashes):
+        raise NoPath("the request to delete it is lost")
+
+    async def main():
+        world.phone.net.delete = lost
+        world.phone.send(world.bob, "oops")
+        await world.phone.engine.outbox.drained()
+        world.phone.act.delete(last(world.phone, world.bob))
+        await asyncio.sleep(SOON)
+        kept = world.phone.bodies(world.bob)
+        world.phone.send(world.bob, "farewell")
+        await world.phone.engine.outbox.drained()
+        world.phone.act.decline(world.bob.id)
+        await asyncio.sleep(SOON)
+        return kept, world.phone.bodies(world.bob), world.phone.contact(world.bob)
+
+    assert world.play(main) == (["hello", "hi"], [], None)
+
+
 def test_reading_on_one_device_is_reading_on_the_other(world):
     async def main():
         world.bob.send(world.phone, "read me")

@@ -20,12 +20,13 @@ import apsw
 
 from ramson.crypto.account import ENTROPY_SIZE, AccountId, AccountKeys
 from ramson.crypto.entropy import Entropy
+from ramson.crypto.hashing import message_hash
 from ramson.messenger import vault
 from ramson.messenger.attached import Attached
 from ramson.messenger.configs import Configs
 from ramson.messenger.conversations import Conversations, Row
 from ramson.messenger.database import Database
-from ramson.messenger.letters import Outgoing, Sealed
+from ramson.messenger.letters import Outgoing
 from ramson.messenger.message import Kind, Receipt, State
 from ramson.messenger.schema import migrate
 from ramson.messenger.vault import Guard, KeyCost
@@ -237,20 +238,20 @@ class Store:
             if files:
                 self.attached.claim(message, files)
             else:
-                self._post(outgoing.sealed, message or None)
+                self._post(outgoing, message or None)
         return message
 
     def queue_again(self, message: int, outgoing: Outgoing) -> None:
         """Put a message that failed into the outbox anew, or upload its files first.  Inside a transaction."""
         self.db.execute("UPDATE messages SET state = 'sending', reason = '' WHERE id = ?", (message,))
         if not self.attached.urls(message):
-            self._post(outgoing.sealed, message)
+            self._post(outgoing, message)
 
     def queue_sealed(self, message: int, outgoing: Outgoing) -> None:
         """Put a message into the outbox whose files are all uploaded.  Inside a transaction."""
         self.db.execute("UPDATE messages SET content = ? WHERE id = ?", (outgoing.content, message))
         self.attached.done(message)
-        self._post(outgoing.sealed, message)
+        self._post(outgoing, message)
 
     def upload_went(self, message: int, reason: str) -> None:
         """Note why an upload failed that will be repeated; empty after a success.  Inside a transaction."""
@@ -262,9 +263,13 @@ class Store:
             "UPDATE messages SET state = 'failed', reason = ? WHERE id = ? AND state = 'sending'", (reason, message)
         )
 
-    def _post(self, sealed: Sequence[Sealed], message: int | None) -> None:
+    def _post(self, outgoing: Outgoing, message: int | None) -> None:
         leader: int | None = None
-        for letter in sealed:
+        for letter in outgoing.sealed:
+            if letter.recipient == self.keys.id:
+                # It is here.  Fetched, it would bring back what was deleted or has disappeared meanwhile.
+                name = message_hash(letter.recipient.raw, letter.namespace, letter.data)
+                self.note_read([name], [], outgoing.message.sent_ms)
             number = self.db.value(
                 "INSERT INTO outbox (message, recipient, namespace, ttl_ms, data, leader) VALUES (?, ?, ?, ?, ?, ?)"
                 " RETURNING id",
