@@ -224,6 +224,23 @@ def test_a_name_undone_while_others_merge_is_told_again(world, alice, tmp_path):
     assert ours == ["Alicia"] * 3
 
 
+@pytest.mark.parametrize("kept", ["Alice", ""])
+def test_a_picture_that_was_taken_away_and_a_name_are_so_for_friends(world, kept):
+    async def main():
+        world.phone.act.set_profile("Alice", Picture("https://files.example/7", b"k" * 32), keep_picture=False)
+        world.phone.send(world.bob, "look")
+        await asyncio.sleep(SOON)
+        before = world.bob.contact(world.phone)
+        world.laptop.act.set_profile(kept, None, keep_picture=False)
+        world.laptop.send(world.bob, "enough")
+        await asyncio.sleep(SOON)
+        return before, world.bob.contact(world.phone)
+
+    before, after = world.play(main)
+    assert (before.name, before.picture.url) == ("Alice", "https://files.example/7")
+    assert (after.name, after.picture) == (kept, None)
+
+
 def test_two_names_within_a_second_are_both_told(world):
     async def main():
         for name in ("Al", "Ali"):

@@ -350,11 +350,10 @@ class Actions:
     def own_profile(self) -> Profile | None:
         """Return what our messages say about us."""
         picture, name = self._configs.profile.picture, self._store.name
-        if not name and picture is None:
-            return None
-        return Profile(
-            name, picture.url if picture else "", picture.key if picture else b"", self._configs.profile_time_s
-        )
+        time_s = self._configs.profile_time_s
+        if not (name or picture or time_s):
+            return None  # but what was taken away is told: others may still show it
+        return Profile(name, picture.url if picture else "", picture.key if picture else b"", time_s)
 
     def conversations(self, *, requests: bool) -> list[Conversation]:
         """Return the conversations, or the unanswered message requests: pinned ones first, then the latest.
