@@ -168,6 +168,12 @@ def test_mentions_only_is_all_for_a_person_and_a_timer_needs_a_mode():
     assert (found.notify, found.expiry, found.timer_s) == (Notify.ALL, ExpiryMode.NONE, 0)
 
 
+def test_mentions_only_is_all_for_a_person_however_another_program_stored_it():
+    here = config(ConfigKind.CONTACTS)
+    here.edit((b"c", id_(5).raw), {b"n": b"", b"@": int(Notify.MENTIONS)})
+    assert Contacts(here).get(id_(5)).notify is Notify.ALL
+
+
 @pytest.mark.parametrize("stored", [b"n" * 101, b"\xff" * 90, "é".encode() * 60])
 def test_a_name_of_another_program_that_is_too_long_is_cut_and_can_be_written_again(stored):
     here = config(ConfigKind.CONTACTS)

@@ -83,7 +83,6 @@ class Contacts:
         """Add a contact or change it to this.  Raises LocalError for ids that are not 05 and names above 100 bytes."""
         if contact.id.prefix != ACCOUNT:
             raise LocalError("a contact's account id begins with 05")
-        notify = Notify.ALL if contact.notify is Notify.MENTIONS else contact.notify
         changes: fields.Changes = {
             b"n": fields.put_name(contact.name) or b"",  # always there, so that the contact is
             b"N": fields.put_name(contact.nickname, "a nickname"),
@@ -92,7 +91,7 @@ class Contacts:
             b"A": fields.put_flag(contact.approved_me),
             b"b": fields.put_flag(contact.blocked),
             b"+": fields.put_number(contact.priority),
-            b"@": fields.put_positive(notify),
+            b"@": fields.put_positive(_for_one_person(contact.notify)),
             b"!": fields.put_positive(contact.muted_until_s),
             b"j": fields.put_positive(contact.created_s),
             b"f": fields.put_number(contact.pro_features),
@@ -145,6 +144,11 @@ class Contacts:
         return fields.entries(dict_at(self.config.data, (_SECTION,)), _ID_SIZE, b"\x05")
 
 
+def _for_one_person(notify: Notify) -> Notify:
+    """Return the setting without mentions, which only groups have."""
+    return Notify.ALL if notify is Notify.MENTIONS else notify
+
+
 def _read(raw: bytes, entry: Data) -> Contact:
     expiry, timer = fields.expiry(entry)
     return Contact(
@@ -157,7 +161,7 @@ def _read(raw: bytes, entry: Data) -> Contact:
         approved_me=fields.flag(entry, b"A"),
         blocked=fields.flag(entry, b"b"),
         priority=fields.number(entry, b"+"),
-        notify=fields.notify(entry),
+        notify=_for_one_person(fields.notify(entry)),
         muted_until_s=fields.number(entry, b"!"),
         expiry=expiry,
         timer_s=timer,
