@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import sys
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -10,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ramson.world import Certificate
+
+sys.path.append(str(Path(__file__).parent))  # tests are no package
 
 
 def pytest_asyncio_loop_factories(config, item):

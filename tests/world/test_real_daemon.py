@@ -11,6 +11,7 @@ import pytest
 import zmq
 from hypothesis import given
 from hypothesis import strategies as st
+from until import until
 
 from ramson.crypto.keys import X25519KeyPair
 from ramson.errors import LocalError, ParseError
@@ -195,6 +196,7 @@ async def test_a_silent_daemon(url):
     daemon = Daemon(url)
     daemon.silent = True
     link = await dial(DaemonAddress.parse(url))
+    await until(lambda: link.connected)
     with pytest.raises(PeerTimeout, match="does not answer"):
         await link.request("rpc.echo", timeout=0.3)
     await link.close()
