@@ -402,6 +402,41 @@ def test_two_people_chat_decide_about_requests_and_change_names(people, tmp_path
     assert finish(start("bob", "contacts"))[1] == f"{ids['alice']}  “Alicia”  blocked\n"
 
 
+def test_a_restored_account_that_only_sends_first_learns_its_name_nicknames_and_timers(people):
+    ids, start = people
+    finish(start("alice", "send", ids["bob"], "hi"))  # which tells the other devices of the contact, too
+    finish(start("alice", "nickname", ids["bob"], "Bobby"))
+    finish(start("alice", "chat", "bobby", stdin=subprocess.PIPE), "/disappear 3600\n/quit\n")
+    phrase = finish(start("alice", "account", "show", "--phrase", stdin=subprocess.PIPE), "y\n")[1]
+    restoring = start("laptop", "account", "restore", stdin=subprocess.PIPE)
+    assert finish(restoring, phrase)[:2] == (0, f"{ids['alice']}\n")
+    code, out, err = finish(start("laptop", "send", "bobby", "from the laptop"))
+    assert (code, out, err) == (0, "sent: stored by 3 of 3 nodes\n", "")
+    (sent,) = json.loads(finish(start("laptop", "history", "bobby", "--json"))[1])
+    assert sent["expiration"] == {"mode": "after_send", "seconds": 3600}
+    (request,) = json.loads(finish(start("bob", "requests", "list", "--fetch", "--json"))[1])
+    assert (request["profile_name"], request["last"]["body"]) == ("alice", "from the laptop")
+    assert request["last"]["expiration"] == sent["expiration"]
+
+    finish(start("alice", "nickname", ids["bob"], "Robert"))
+    assert finish(start("laptop", "send", "robert", "again"))[0] == 1
+    assert finish(start("laptop", "send", "--fetch", "robert", "again"))[:2] == (0, "sent: stored by 3 of 3 nodes\n")
+
+
+def test_a_restored_account_sends_nothing_while_it_cannot_learn_what_its_devices_know(people, nowhere):
+    ids, start = people
+    phrase = finish(start("alice", "account", "show", "--phrase", stdin=subprocess.PIPE), "y\n")[1]
+    finish(start("laptop", "account", "restore", stdin=subprocess.PIPE), phrase)
+    environ = {"RAMSON_NETWORK": str(nowhere)}
+    code, out, err = finish(start("laptop", "send", "--timeout", "1", ids["bob"], "x", environ=environ))
+    assert (code, out) == (1, "")
+    assert err == (
+        "The network did not answer within 1 s: what your other devices know could not be fetched; nothing was sent or"
+        " kept. `ramson doctor` says what helps.\n"
+    )
+    assert finish(start("laptop", "history", ids["bob"]))[:2] == (0, "")
+
+
 def test_who_writes_to_an_unknown_id_in_a_chat_is_told_so_once(people):
     ids, start = people
     chat = start("alice", "chat", ids["bob"], stdin=subprocess.PIPE)

@@ -187,6 +187,13 @@ def test_the_profile_is_shown(ramson):
     assert shown == {"id": ALICE.id.hex, "name": "Alice", "picture": None, "avatar": None}
 
 
+def test_a_picture_cannot_be_set_and_taken_away_at_once(ramson, tmp_path):
+    (tmp_path / "me.gif").write_bytes(GIF)
+    code, out, err = ramson("profile", "set", "--no-avatar", "--avatar", tmp_path / "me.gif")
+    assert (code, out) == (1, "")
+    assert err == "A picture cannot be set and taken away at once. Give --avatar or --no-avatar.\n"
+
+
 def test_a_name_that_is_too_long_is_told_before_the_network_is_asked(ramson):
     code, out, err = ramson("profile", "set", "--name", "x" * 101)
     assert (code, out) == (1, "")

@@ -45,7 +45,7 @@ class Device:
     def id(self):
         return self.keys.id
 
-    def on(self):
+    def on(self, *, receive=True):
         store = Store.open(self.path, PASSPHRASE, entropy=random.Random(0))
         store.db._connection.pragma("synchronous", "OFF")  # nobody pulls the plug of these
         self.net = self.swarm.client(self.skew_ms)
@@ -53,7 +53,7 @@ class Device:
         stream = self.engine.board.listen()
         stream.tell = self.events.append
         loop = asyncio.get_running_loop()
-        self.tasks = [loop.create_task(work, name=name) for work, name in self.engine.work(receive=True)]
+        self.tasks = [loop.create_task(work, name=name) for work, name in self.engine.work(receive=receive)]
         return self
 
     async def off(self):

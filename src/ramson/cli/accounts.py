@@ -83,6 +83,7 @@ def restore(
     account.keys_of_phrase(phrase)  # a slip of the pen is told before a passphrase is asked for
     keys = _make(path, name, phrase, passphrase_file, keyring=keyring)
     _tell("id", keys.id.hex, json=json)
+    note("Its name, picture and contacts come with the first `ramson listen`, `chat`, `send` or --fetch.")
 
 
 def _make(path: Path, name: str, phrase: str | None, passphrase_file: Path | None, *, keyring: bool) -> AccountKeys:

@@ -41,6 +41,7 @@ from ramson.cli.options import (
     account_passphrase,
     resolve_network,
 )
+from ramson.cli.people import know_first
 from ramson.cli.terminal import following, note, progress, result_json, run_until_stopped
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
@@ -65,7 +66,7 @@ from ramson.messenger import (
     TypingChanged,
 )
 from ramson.messenger.letters import check_recipient
-from ramson.network import NetworkProfile
+from ramson.network import Light, NetworkProfile
 from ramson.protocol.content import NEVER, Expiration, ExpirationMode
 
 ORDERS = "/react EMOJI, /unsend, /quote TEXT, /file PATH, /save [DIR], /screenshot, /disappear SECONDS, /quit"
@@ -80,6 +81,7 @@ HELP = """a line is a message; orders:
 //text       send a text that begins with one slash
 /quit        end; so does Ctrl-D"""
 DRAIN_SECONDS = 60.0  # how long the end waits for what is still being sent
+TELL_SECONDS = 5.0  # how long it then waits until the other devices are told what was changed
 TYPING_SECONDS = 10.0  # how often it is repeated that somebody types
 
 
@@ -119,6 +121,9 @@ async def _chat(
             me = await stack.enter_async_context(
                 Client.open(path, passphrase=passphrase, network=profile, subscribe=subscribe, reach=reach_settings())
             )
+        if me.restoring:  # without, a text might stay that was to disappear
+            with progress("Asking what your other devices know…") as show:
+                await know_first(me, show)
         peer = names_of(me).meant(typed)
         talk = _Talk(me, peer, as_json=as_json)
         events = me.events()
@@ -140,6 +145,11 @@ async def _chat(
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(DRAIN_SECONDS):
                         await me.drain()
+                if me.untold and me.path.light is not Light.RED:  # as of a timer that was set
+                    note("Telling your other devices…")
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(TELL_SECONDS):
+                            await me.synced()
             finally:
                 typing.cancel()
                 events.close()

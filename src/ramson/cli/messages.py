@@ -25,8 +25,8 @@ from ramson.cli.options import (
     account_passphrase,
     resolve_network,
 )
+from ramson.cli.people import know_first
 from ramson.cli.terminal import (
-    Interrupted,
     following,
     note,
     progress,
@@ -44,7 +44,7 @@ from ramson.network import NetworkProfile
 from ramson.protocol.content import CommunityInvitation, LinkPreview
 from ramson.world import real
 
-COPY_SECONDS = 10.0  # how long a sent message's copy for our other devices is waited for
+COPY_SECONDS = 10.0  # how long a sent message's copy for our other devices, and what else they are told, is waited for
 _LINK: Final = re.compile(r"https://\S+")
 WAITS_ON = "The message stays in the outbox and goes out the next time `ramson send` or `ramson listen` runs."
 
@@ -90,13 +90,24 @@ def send(
         tuple[str, str] | None,
         typer.Option("--invite", metavar="NAME URL", help="Invite to the community of this name and address."),
     ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch",
+            help="First ask what your other devices changed: name, nicknames, timers, who is blocked."
+            "  Otherwise it is as the last `listen`, `chat` or `--fetch` left it.",
+        ),
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is stored, or leave it queued.")] = True,
     timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait at most.")] = 120.0,
     network: NetworkOption = "mainnet",
     passphrase_file: PassphraseFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Send a text, files, or both, and say by how many nodes of the recipient's swarm it is stored."""
+    """Send a text, files, or both, and say by how many nodes of the recipient's swarm it is stored.
+
+    The first time after `ramson account restore` it asks what your other devices know, as with --fetch.
+    """
     body = sys.stdin.read(4 * MAX_TEXT + 1).removesuffix("\n") if text == "-" else text
     letter = _Letter(
         read_person(to),
@@ -108,6 +119,9 @@ def send(
         quote=quote,
         preview=preview,
         invitation=CommunityInvitation(url=community[1], name=community[0]) if community else None,
+        fetch=fetch,
+        wait=wait,
+        seconds=timeout,
     )
     if community and not all(each.strip() for each in community):
         raise LocalError(
@@ -119,12 +133,7 @@ def send(
         check_text(body)
     profile = resolve_network(network)
     passphrase = account_passphrase(account, passphrase_file)
-    sending = _send(account, passphrase, profile, letter, timeout if wait else 0, tell_first=not json)
-    try:
-        receipt = run(sending)
-    except Interrupted:
-        note(WAITS_ON)
-        raise
+    receipt = run(_send(account, passphrase, profile, letter, tell_first=not json))
     if json:
         result_json(receipt_fields(receipt))
     elif receipt.state is State.SENT:
@@ -157,7 +166,7 @@ def listen(
 
 @dataclass(frozen=True, slots=True)
 class _Letter:
-    """What the command line says is to be sent."""
+    """What the command line says is to be sent, and how."""
 
     to: Typed
     text: str
@@ -165,6 +174,9 @@ class _Letter:
     quote: int | None = None
     preview: str = ""
     invitation: CommunityInvitation | None = None
+    fetch: bool = False
+    wait: bool = True
+    seconds: float = 120.0  # for all of it
 
     def previews(self) -> tuple[LinkPreview, ...]:
         """Return the preview of the first link.  Raises BadText where there is none."""
@@ -174,23 +186,24 @@ class _Letter:
         return (LinkPreview(found[0] if found else "", self.preview),)
 
 
-async def _send(
-    path: Path, passphrase: str, profile: NetworkProfile, letter: _Letter, seconds: float, *, tell_first: bool
-) -> Receipt:
+async def _send(path: Path, passphrase: str, profile: NetworkProfile, letter: _Letter, *, tell_first: bool) -> Receipt:
     first: list[str] = []
     try:
         with progress("Opening the account…") as show:
             async with Client.open(
                 path, passphrase=passphrase, network=profile, receive=False, reach=reach_settings()
             ) as me:
-                return await _sent(me, letter, seconds, show, first.append)
+                until = asyncio.get_running_loop().time() + letter.seconds
+                if letter.fetch or me.restoring:  # without, a text might stay that was to disappear
+                    await know_first(me, show, "; nothing was sent or kept", letter.seconds)
+                return await _sent(me, letter, until, show, first.append)
     finally:  # also when it waits for long, and somebody ends it
         if tell_first and first:
             result(first[0])
 
 
 async def _sent(
-    me: Client, letter: _Letter, seconds: float, show: Callable[[str], None], tell_first: Callable[[str], None]
+    me: Client, letter: _Letter, until: float, show: Callable[[str], None], tell_first: Callable[[str], None]
 ) -> Receipt:
     quoted = None if letter.quote is None else me.message(letter.quote)
     if letter.quote is not None and quoted is None:
@@ -209,18 +222,23 @@ async def _sent(
     )
     if new:
         tell_first(first_message(names, to))
-    if not seconds:
+    if not letter.wait:
         return receipt
     async with following(me.watch_path(), show), following_upload(me.events(), receipt, show):
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until):
                 receipt = await me.settled(receipt)
         except TimeoutError:
-            raise NotSent(f"not sent within {seconds:g} s: {me.path.reason}", remedy=WAITS_ON) from None
-        show("Leaving a copy for your other devices…")
+            raise NotSent(f"not sent within {letter.seconds:g} s: {me.path.reason}", remedy=WAITS_ON) from None
+        except asyncio.CancelledError:  # Ctrl-C
+            note(WAITS_ON)
+            raise
+        show("Telling your other devices…")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(COPY_SECONDS):
                 await me.drain()
+                if me.untold:  # as of a new contact
+                    await me.get_in_step()
     return receipt
 
 

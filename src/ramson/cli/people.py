@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import typer
 
@@ -24,7 +24,7 @@ from ramson.cli.options import (
     account_passphrase,
     resolve_network,
 )
-from ramson.cli.terminal import following, progress, result, result_json, run
+from ramson.cli.terminal import following, note, progress, result, result_json, run
 from ramson.cli.way_out import reach_settings
 from ramson.crypto.account import AccountId
 from ramson.errors import LocalError, RemoteError
@@ -37,6 +37,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 FETCH_SECONDS = 60.0
+RESTORED: Final = "What the other devices of this restored account know is not fetched yet; --fetch does it."
 
 requests_app = typer.Typer(
     name="requests", help="Look at message requests and decide about them.", no_args_is_help=True
@@ -210,6 +211,8 @@ def set_profile(
         check_name(name)
     if name is None and avatar is None and not no_avatar:
         raise LocalError("there is nothing to change", remedy="Give --name, --avatar or --no-avatar.")
+    if avatar is not None and no_avatar:
+        raise LocalError("a picture cannot be set and taken away at once", remedy="Give --avatar or --no-avatar.")
 
     async def change(me: Client) -> None:
         if name is not None:
@@ -270,6 +273,8 @@ def look(
                 if fetch:
                     async with following(me.watch_path(), show):
                         await _in_time(me.synced(), "nothing could be fetched")
+                elif me.restoring:
+                    note(RESTORED)
                 return what(me)
 
     return run(asked())
@@ -327,18 +332,24 @@ async def _changed(
             return then(me, changed)
 
 
+async def know_first(me: Client, show: Callable[[str], None], then: str = "", seconds: float = FETCH_SECONDS) -> None:
+    """Fetch what the other devices know, before anything is done; `then` says what did not happen.  Raises NotDone."""
+    async with following(me.watch_path(), show):
+        await _in_time(me.get_in_step(), f"what your other devices know could not be fetched{then}", seconds)
+
+
 async def _told(me: Client) -> None:
     await me.drain()
     await me.synced()
 
 
-async def _in_time(work: Awaitable[None], otherwise: str) -> None:
+async def _in_time(work: Awaitable[None], otherwise: str, seconds: float = FETCH_SECONDS) -> None:
     try:
-        async with asyncio.timeout(FETCH_SECONDS):
+        async with asyncio.timeout(seconds):
             await work
     except TimeoutError:
         raise NotDone(
-            f"the network did not answer within {FETCH_SECONDS:g} s: {otherwise}",
+            f"the network did not answer within {seconds:g} s: {otherwise}",
             remedy="`ramson doctor` says what helps.",
         ) from None
 

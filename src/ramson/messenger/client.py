@@ -326,6 +326,31 @@ class Client:
         self._check_receiving()
         await self._engine.sync.settled()
 
+    @property
+    def restoring(self) -> bool:
+        """Whether the account was restored from its phrase and what its other devices know was not fetched yet.
+
+        What is sent until then goes without the name, and without the timer that the conversation may have.
+        """
+        return self._engine.store.restoring
+
+    @property
+    def untold(self) -> bool:
+        """Whether something was changed here that the swarm, and so our other devices, do not have yet."""
+        return self._engine.store.configs.needs_push
+
+    async def get_in_step(self) -> None:
+        """Do what `synced` waits for, also without `receive`: then it fetches no messages.  For who only visits.
+
+        It tries until it works; `asyncio.timeout` bounds it.  Raises NotReceiving without `connect`.
+        """
+        if not self._connect:
+            raise NotReceiving("this client uses no network", remedy="Open it without connect=False.")
+        if self._receive:
+            await self.synced()
+        else:
+            await self._engine.get_in_step()
+
     async def delete_account(self, *, everywhere: bool, progress: Callable[[Deletion], None] | None = None) -> Deletion:
         """Delete the account file; with `everywhere` first all that our swarm keeps, as each of its nodes confirms.
 

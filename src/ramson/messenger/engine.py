@@ -103,6 +103,11 @@ class Engine:
             found.append((self.pictures.run(), "pictures"))
         return found
 
+    async def get_in_step(self) -> None:
+        """Fetch the configs, and push what the swarm lacks, for who does not receive; tries until it works."""
+        await self.inbox.fetch_configs()
+        await self.sync.push_all()
+
     def told(self, live: bool) -> None:  # noqa: FBT001 - the only thing there is to say
         """Learn whether nodes tell us of messages now."""
         if live != self._told:

@@ -25,7 +25,8 @@ invents news keeps them waiting), so that they get everything by sent time.
 Configs come by the same polls.  An account that was restored from its phrase looks for them first, and for
 nothing else, until its profile is there or `PATIENCE` is over: what the other devices know decides what the
 messages mean.  Once everything was fetched, the account may push (`on_fetched`).  With some polls the lifetime of
-our configs is extended, and what the swarm has lost of them is told (`on_missing`).
+our configs is extended, and what the swarm has lost of them is told (`on_missing`).  Who only sends may fetch them
+once, and nothing else (`fetch_configs`).
 
 Spec: messaging.md §3.2 *Receive*, §3.4, §3.7; config-sync.md §4.11; identity.md (restore).
 """
@@ -138,18 +139,36 @@ class Inbox:
             if not more:
                 await self._pace.wait(self._announced, failed=failed)
 
+    async def fetch_configs(self) -> None:
+        """Fetch the configs and no messages, for who does not `run`; tries until it works.
+
+        Those of a restored account are looked for as `run` does it.
+        """
+        more = True
+        while more:
+            failed = False
+            try:
+                more = await self.poll(CONFIG_NAMESPACES)
+            except RemoteError as error:
+                failed = True
+                _log.info("fetching the configs failed: %s", type(error).__name__)
+            if failed or (self._store.restoring and not more):
+                more = True
+                await self._pace.wait(self._announced, failed=failed)
+
     def told(self, name: str) -> None:
         """Hear from a node that there is a message of this hash: a reason to ask, not more."""
         if self._announced.add(name, asyncio.get_running_loop().time()):
             self._pace.stir()
 
-    async def poll(self) -> bool:
+    async def poll(self, namespaces: Sequence[int] = NAMESPACES) -> bool:
         """Ask two nodes and take in what they have; return whether it is worth asking again at once.
 
         One answer is enough.  Raises RemoteError when there is none.
         """
         restoring = self._store.restoring
-        namespaces = CONFIG_NAMESPACES if restoring else NAMESPACES
+        if restoring:
+            namespaces = CONFIG_NAMESPACES
         moment = asyncio.get_running_loop().time()
         due = self._extended is None or moment - self._extended > EXTEND_EVERY
         extend = self._store.configs.active_hashes() if due else []
@@ -157,7 +176,7 @@ class Inbox:
         if extend:
             self._extended = moment
             self._look_for_lost(extend, polled)
-        behind = not restoring and any(answer.more for answer in polled.answers)
+        behind = Namespace.DIRECT in namespaces and any(answer.more for answer in polled.answers)
         fresh = await self._take_in(polled.answers, behind=behind)
         more = fresh > 0 and any(answer.more for answer in polled.answers)
         if not more:

@@ -99,8 +99,23 @@ class Sync:
                 pause = min(2 * pause, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
-    async def push(self) -> None:
-        """Store what the swarm lacks and delete what that replaces.  Raises RemoteError."""
+    async def push_all(self) -> None:
+        """Push until the swarm has everything it takes, for who does not `run`; after all configs were fetched."""
+        pause = PAUSE
+        while self._store.configs.needs_push:
+            try:
+                if not await self.push():
+                    return
+            except (RemoteError, CannotStore) as error:
+                _log.info("the configs could not be pushed: %s", type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def push(self) -> bool:
+        """Store what the swarm lacks and delete what that replaces; return whether it was any.
+
+        Raises RemoteError, CannotStore.
+        """
         lost = self._missing
         pushes = self._store.configs.pushes(self._now()) + self._store.configs.again(lost)
         for together in _requests(pushes):
@@ -115,6 +130,7 @@ class Sync:
         self._missing -= lost
         self._pushed()
         self._settled.fire()
+        return bool(pushes)
 
 
 def _requests(pushes: Sequence[tuple[ConfigKind, Push]]) -> list[list[tuple[ConfigKind, Push]]]:

@@ -340,6 +340,28 @@ class Client(Opened):
         """
         self._wait(lambda: self._inner.synced())
 
+    @property
+    def restoring(self) -> bool:
+        """Whether the account was restored from its phrase and what its other devices know was not fetched yet.
+
+        What is sent until then goes without the name, and without the timer that the conversation may have.
+        """
+        answer: bool = self._ask(lambda: self._inner.restoring)
+        return answer
+
+    @property
+    def untold(self) -> bool:
+        """Whether something was changed here that the swarm, and so our other devices, do not have yet."""
+        answer: bool = self._ask(lambda: self._inner.untold)
+        return answer
+
+    def get_in_step(self) -> None:
+        """Do what `synced` waits for, also without `receive`: then it fetches no messages.  For who only visits.
+
+        It tries until it works; `ramson.sync.timeout` bounds it.  Raises NotReceiving without `connect`.
+        """
+        self._wait(lambda: self._inner.get_in_step())
+
     def delete_account(self, *, everywhere: bool, progress: Callable[[Deletion], None] | None = None) -> Deletion:
         """Delete the account file; with `everywhere` first all that our swarm keeps, as each of its nodes confirms.
 
