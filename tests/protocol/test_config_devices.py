@@ -166,6 +166,23 @@ def test_obsolete_hashes_are_handed_out_until_a_push_is_confirmed():
     assert config.push().obsolete == ("h2",)
 
 
+def test_deletions_are_done_too_when_what_is_pushed_was_in_the_swarm_before():
+    here, there = new(), new()
+    for config, name in ((here, "h1"), (there, "h2")):
+        config.edit((), {b"n": 1})
+        config.push()
+        config.confirm_pushed(1, [name])
+    there.edit((), {b"n": 2})
+    here.merge([("h2", there.push().messages[0])], now_ms=NOW)
+    assert (here.state, here.push().obsolete) == (State.CLEAN, ("h1",))
+    here.push(deleting=False)
+    here.confirm_pushed(2, ["h2"])
+    assert here.push().obsolete == ("h1",)
+    here.confirm_pushed(2, ["h2"])
+    assert here.push().obsolete == reloaded(here).push().obsolete == ()
+    assert here.current_hashes == ("h2",)
+
+
 def test_what_is_confirmed_after_another_edit_is_obsolete_already():
     config = new()
     config.edit((), {b"n": 1})

@@ -199,8 +199,7 @@ class Configs:
         """Return the pushes of configs whose messages the swarm has lost, without anything to delete."""
         lost = [kind for kind in KINDS if missing.intersection(self.config(kind).current_hashes)]
         with self.changing():
-            pushes = [(kind, self.config(kind).push()) for kind in lost if not self.config(kind).needs_push]
-        return [(kind, Push(push.seqno, push.messages, ())) for kind, push in pushes]
+            return [(kind, self.config(kind).push(deleting=False)) for kind in lost if not self.config(kind).needs_push]
 
     def confirm(self, confirmed: Mapping[ConfigKind, tuple[int, Sequence[str]]], now_ms: int) -> None:
         """Note that pushes are stored: by kind their seqno and hashes."""

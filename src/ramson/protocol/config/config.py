@@ -133,8 +133,10 @@ class Config:
         self._open(edited)
         return True
 
-    def push(self) -> Push:
+    def push(self, *, deleting: bool = True) -> Push:
         """Return what to store and what to delete after that; a second call returns the same until something changes.
+
+        Without `deleting`, which is for what the swarm has lost, it names nothing to delete.
 
         Raises ConfigTooLarge (and stays as it was) when the config does not fit what can be stored.
         """
@@ -145,8 +147,8 @@ class Config:
             self._pushed_edits = self._draft.edits
             self._message, self._draft, self._waiting = message, None, True
             self.needs_dump = True
-        self._handed_out = frozenset(self._obsolete)
-        return Push(message.seqno, stored, tuple(sorted(self._obsolete)))
+        self._handed_out = frozenset(self._obsolete) if deleting else frozenset()
+        return Push(message.seqno, stored, tuple(sorted(self._handed_out)))
 
     def confirm_pushed(self, seqno: int, hashes: Iterable[str]) -> None:
         """Note under which hashes the messages of the push with this seqno are stored.
@@ -158,6 +160,8 @@ class Config:
             self._waiting, self._pushed_edits = False, NO_EDITS
             self._current = names
             self._obsolete -= self._handed_out.union(names)
+        elif self.state is State.CLEAN and seqno == self.seqno:  # it was in the swarm before; the deletions are done
+            self._obsolete -= self._handed_out
         elif seqno < self.seqno:
             self._obsolete |= set(names).difference(self._current)
         else:
