@@ -340,6 +340,10 @@ def test_two_people_chat_decide_about_requests_and_change_names(people, tmp_path
     code, out, err = finish(start("bob", "requests", "list", "--fetch", "--json"))
     (request,) = json.loads(out)
     assert (code, err, request["id"], request["last"]["body"]) == (0, "", ids["alice"], "do you know me?")
+    for decide in ("accept", "decline"):
+        code, out, err = finish(start("bob", "requests", decide, ids["bob"]))
+        assert (code, out) == (1, "")
+        assert err.startswith("This person has made no request and is no contact. ")
     code, out, err = finish(start("bob", "requests", "accept", ids["alice"], "--json"))
     assert (code, err, json.loads(out)["approved"]) == (0, "", True)
 

@@ -108,7 +108,12 @@ def accept(
     json: JsonOption = False,
 ) -> None:
     """Accept a request: the person is told, and is a contact from now on."""
-    _decide(account, passphrase_file, network, read_person(person), Client.accept, json=json)
+
+    async def change(me: Client, who: AccountId) -> None:
+        _check_known(me, who)
+        await me.accept(who)
+
+    _decide(account, passphrase_file, network, read_person(person), change, json=json)
 
 
 @requests_app.command()
@@ -121,7 +126,12 @@ def decline(
     json: JsonOption = False,
 ) -> None:
     """Delete a request, or a contact, with all messages, on all your devices; the person is not told."""
-    _decide(account, passphrase_file, network, read_person(person), Client.decline, json=json)
+
+    async def change(me: Client, who: AccountId) -> None:
+        _check_known(me, who)
+        await me.decline(who)
+
+    _decide(account, passphrase_file, network, read_person(person), change, json=json)
 
 
 @requests_app.command()
@@ -330,6 +340,14 @@ async def _changed(
                 show("Telling the network…")
                 await _in_time(_told(me), "the change is kept and goes out the next time")
             return then(me, changed)
+
+
+def _check_known(me: Client, who: AccountId) -> None:
+    """Refuse an id that was not copied right: a stranger would be told, or nothing done.  Raises LocalError."""
+    if me.contact(who) is None:
+        raise LocalError(
+            "this person has made no request and is no contact", remedy="`ramson requests list --fetch` shows requests."
+        )
 
 
 async def know_first(me: Client, show: Callable[[str], None], then: str = "", seconds: float = FETCH_SECONDS) -> None:
