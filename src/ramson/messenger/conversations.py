@@ -260,6 +260,7 @@ class Conversations:
         self._db.execute("DELETE FROM messages WHERE conversation = ? AND sent_ms < ?", (number, older_than_ms))
         self._db.execute("DELETE FROM reactions WHERE conversation = ? AND target_ms < ?", (number, older_than_ms))
         self._db.execute("UPDATE messages SET held = 1 WHERE conversation = ?", (number,))
+        self._db.execute("DELETE FROM profiles WHERE conversation = ?", (number,))
 
     def release(self, peer: AccountId) -> list[Message]:
         """Show what was held in a conversation; return it by sent time."""

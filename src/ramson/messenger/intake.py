@@ -24,7 +24,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ramson.crypto.account import ACCOUNT, AccountId
-from ramson.crypto.keys import KEY_SIZE
 from ramson.messenger import events
 from ramson.messenger.configs import KINDS
 from ramson.messenger.conversations import Row
@@ -32,9 +31,9 @@ from ramson.messenger.events import Event
 from ramson.messenger.letters import Letter
 from ramson.messenger.message import Kind, Message, State
 from ramson.messenger.store import Chore, Position, Store
-from ramson.protocol.config import ConfigKind, Contact, Picture
+from ramson.messenger.told_profiles import Told
+from ramson.protocol.config import ConfigKind, Contact
 from ramson.protocol.config.convo_info_volatile import OneToOne
-from ramson.protocol.config.fields import MAX_NAME, MAX_PICTURE_URL, truncated
 from ramson.protocol.content import (
     NEVER,
     Call,
@@ -80,6 +79,7 @@ class Intake:
         self._configs = store.configs
         self._conversations = store.conversations
         self._own = store.keys.id
+        self._may_be_mixed = True  # contacts, by a merge: a program may have been killed right after one
 
     def receive(
         self,
@@ -99,6 +99,7 @@ class Intake:
             for letter in sorted(letters, key=lambda letter: (letter.sent_ms, letter.hash)):
                 told += self._take(letter, now_ms)
             told += self._release()
+            told += self._put_profiles_right()
             self._store.note_read(list(seen), positions, now_ms)
         return told
 
@@ -106,10 +107,10 @@ class Intake:
 
     def make_again(self, now_ms: int) -> list[Event]:
         """Make again what was changed here and undone by merges elsewhere; return what happened."""
-        if not self._configs.undone:
+        if not (self._configs.undone or self._may_be_mixed):
             return []
         with self._configs.changing():
-            return self._merge({}, now_ms)
+            return self._merge({}, now_ms) + self._put_profiles_right()
 
     def _merge(self, configs: Mapping[int, Sequence[StoredConfig]], now_ms: int) -> list[Event]:
         told: list[Event] = []
@@ -124,6 +125,7 @@ class Intake:
         if Namespace.USER_PROFILE in changed:
             told.append(events.ProfileChanged(self._configs.profile.name))
         if Namespace.CONTACTS in changed:
+            self._may_be_mixed = True
             told += self._contacts_changed(before)
         if Namespace.CONVO_INFO_VOLATILE in changed:
             told += self._read_elsewhere(now_ms)
@@ -138,6 +140,26 @@ class Intake:
             for each in sorted(before.keys() | after.keys())
             if before.get(each) != after.get(each)
         ]
+
+    def _put_profiles_right(self) -> list[Event]:
+        """Let contacts that a merge mixed show again what they told us; see `told_profiles`.
+
+        Does nothing unless the config is clean, so that merged messages stay the same on all devices.
+        """
+        if not self._may_be_mixed or self._configs.config(ConfigKind.CONTACTS).needs_push:
+            return []
+        told: list[Event] = []
+        for peer, profile in self._store.told_profiles.latest():
+            known = self._configs.contact(peer)
+            if known is None or profile.updated_s < known.profile_updated_s:
+                continue
+            contact = profile.shown_by(known)
+            if contact != known:
+                self._configs.contacts.set(contact)
+                self._store.told_profiles.mended(peer)
+                told.append(events.ContactChanged(peer, contact))
+        self._may_be_mixed = False
+        return told
 
     def _read_elsewhere(self, now_ms: int) -> list[Event]:
         told: list[Event] = []
@@ -286,7 +308,7 @@ class Intake:
         else:
             contact = replace(known, priority=0) if known.priority < 0 and not stale else known
         if incoming:
-            contact = with_profile(replace(contact, approved_me=True), profile)
+            contact = self._told_profile(letter, replace(contact, approved_me=True), profile)
         if contact == known:
             return [], False
         self._configs.contacts.set(contact)
@@ -314,7 +336,7 @@ class Intake:
         known = self._configs.contact(letter.sender)
         if known is None or not message.approved:
             return []
-        contact = with_profile(replace(known, approved_me=True), message.profile)
+        contact = self._told_profile(letter, replace(known, approved_me=True), message.profile)
         if contact == known:
             return []
         self._configs.contacts.set(contact)
@@ -339,10 +361,18 @@ class Intake:
     def _profile_came(self, letter: Letter, profile: Profile | None) -> list[Event]:
         """Note what a contact says about itself, if that is news."""
         known = self._configs.contact(letter.sender) if letter.sender != self._own else None
-        if known is None or (contact := with_profile(known, profile)) == known:
+        if known is None or (contact := self._told_profile(letter, known, profile)) == known:
             return []
         self._configs.contacts.set(contact)
         return [events.ContactChanged(contact.id, contact)]
+
+    def _told_profile(self, letter: Letter, contact: Contact, profile: Profile | None) -> Contact:
+        """Remember what a contact says about itself, and return the contact with it if that is news."""
+        if profile is not None:
+            told = Told.of(profile)
+            self._store.told_profiles.note(contact.id, told, letter.sent_ms)
+            self._may_be_mixed |= 0 < told.updated_s == contact.profile_updated_s and told.shown_by(contact) != contact
+        return with_profile(contact, profile)
 
     def _receipt(self, letter: Letter, message: ReadReceipt, now_ms: int) -> list[Event]:
         if not self._store.setting(READ_RECEIPTS):
@@ -361,11 +391,4 @@ def with_profile(contact: Contact, profile: Profile | None) -> Contact:
         profile.updated_s, contact.profile_updated_s, known=bool(contact.name or contact.picture)
     ):
         return contact
-    url, key = profile.picture_url, profile.key
-    usable = 0 < len(url.encode()) <= MAX_PICTURE_URL and len(key) == KEY_SIZE
-    return replace(
-        contact,
-        name=truncated(profile.name, MAX_NAME),
-        picture=Picture(url, key) if usable else None,
-        profile_updated_s=profile.updated_s,
-    )
+    return Told.of(profile).shown_by(contact)

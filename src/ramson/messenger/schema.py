@@ -26,6 +26,7 @@ script that has been released is never edited: a change is a new script at the e
   being written.  `blob` goes when it is uploaded, the row when the message is sealed.  `begun` is where the upload of
   just these bytes goes on, `sent` how many of them the server has said to have.
 * `fetched`: what became of files that others sent: saved, or gone from the server.
+* `profiles`: the latest profile that each person told this device, and how often the contact was put right since.
 * `pictures`: profile pictures by where they are and what opens them; without `data` they could not be had at
   `tried_ms`.
 * `meta`: single values.
@@ -255,6 +256,17 @@ _MIGRATIONS = (
     """
     ALTER TABLE files ADD COLUMN begun TEXT NOT NULL DEFAULT '';
     ALTER TABLE files ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    CREATE TABLE profiles (
+        conversation INTEGER PRIMARY KEY REFERENCES conversations (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        url TEXT NOT NULL,
+        key BLOB NOT NULL,
+        updated_s INTEGER NOT NULL,
+        sent_ms INTEGER NOT NULL,
+        mended INTEGER NOT NULL
+    ) STRICT;
     """,
 )
 

@@ -29,6 +29,7 @@ from ramson.messenger.database import Database
 from ramson.messenger.letters import Outgoing
 from ramson.messenger.message import Kind, Receipt, State
 from ramson.messenger.schema import migrate
+from ramson.messenger.told_profiles import ToldProfiles
 from ramson.messenger.vault import Guard, KeyCost
 from ramson.protocol.config import Contact
 from ramson.protocol.content import DataExtraction, TextMessage, TimerUpdate
@@ -88,6 +89,7 @@ class Store:
         self.configs = Configs(self.db, self.keys)
         self.conversations = Conversations(self.db, self.keys.id)
         self.attached = Attached(self.db)
+        self.told_profiles = ToldProfiles(self.db, self.conversations)
         if self.db.get(_CONTACTS_MISSING):
             self._make_contacts()
 
