@@ -129,7 +129,7 @@ def test_what_lies_too_deep_becomes_one_value():
     ],
 )
 def test_hostile_depth_is_refused_in_short_time(body):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ParseError):
         decode_json(body)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import re
-import statistics
 import subprocess
 import sys
 import threading
@@ -234,8 +233,9 @@ async def test_a_used_ticket_is_answered_as_fast_as_a_wrong_path(place):
         for _ in range(60):
             for data, taken in times.items():
                 taken.append(await once(data))
-        # A look into the memory of used tickets is less than the noise of any network.
-        assert abs(statistics.median(times[used]) - statistics.median(times[wrong])) < 0.005
+        # A look into the memory of used tickets is less than the noise of any network.  The quickest of each tell what
+        # the work itself takes, whatever else this machine does.
+        assert abs(min(times[used]) - min(times[wrong])) < 0.005
 
 
 async def test_who_has_the_link_gets_through_under_every_server_version(place, caplog):

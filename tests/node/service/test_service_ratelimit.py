@@ -72,8 +72,8 @@ def test_full_buckets_are_swept():
 def test_it_takes_constant_time_however_many_addresses():
     clock = Clock()
     limiter = RateLimiter(clock)
-    start = time.perf_counter()
+    start = time.process_time()
     for i in range(100_000):
         limiter.allow(str(i))
     assert len(limiter) == 10_000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
