@@ -1,14 +1,16 @@
 """Standard input, output and error, whatever the program was started with, and how a program of them ends.
 
 A program that is started without one of them gives its number to the next file it opens: what is printed then goes
-into that file, which may be the account.  A disk that is full is an error like others.  A pipe that nobody reads any
-more is none: the program ends in silence, with the exit code that a shell gives for SIGPIPE.
+into that file, which may be the account.  Bytes that are no characters, and characters that the terminal cannot show,
+stop nothing: what needs a text looks itself whether it is one.  A disk that is full is an error like others.  A pipe
+that nobody reads any more is none: the program ends in silence, with the exit code that a shell gives for SIGPIPE.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +25,10 @@ _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def complete() -> bool:
-    """Put the empty device in the place of standard streams that are missing; return whether output is there."""
+    """Put the empty device in the place of standard streams that are missing; return whether output is there.
+
+    From now on they take all characters, as Python has it by itself only where no language is set.
+    """
     there = sys.stdout is not None
     for number in range(3):
         try:
@@ -33,6 +38,10 @@ def complete() -> bool:
     sys.stdin = sys.stdin or os.fdopen(0, "r", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding.lower() == "utf-8" else "replace")
     return there
 
 

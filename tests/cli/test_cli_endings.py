@@ -174,3 +174,20 @@ def test_a_full_disk_is_one_line(start, command):
         1,
         "The result cannot be written: No space left on device. Write it elsewhere.\n",
     )
+
+
+@pytest.mark.parametrize("command", [("send", NOBODY, "-"), ("chat", NOBODY)])
+def test_bytes_that_are_no_text_are_told_and_stop_nothing(start, command):
+    strict = ("env", "PYTHONIOENCODING=utf-8:strict")  # as where a language is set
+    process = start(*strict, *RAMSON, *command, errors="surrogateescape")
+    out, err = process.communicate("a\udcffb\n/quit\n", timeout=60)
+    assert (process.returncode, out) == (0 if "chat" in command else 1, "")
+    told = "the message holds what is no character, such as bytes that are not UTF-8. Correct it, or send it as a file."
+    assert err.strip("(\n)").lower() == told.lower()
+
+
+def test_what_a_terminal_cannot_show_is_shown_as_something_else(start):
+    sending = start("env", "PYTHONIOENCODING=ascii:strict", *RAMSON, "send", "--no-wait", NOBODY, "hi")
+    out, err = sending.communicate(timeout=60)
+    assert (sending.returncode, err) == (0, "")
+    assert out == "this is the first message to 05111111?111111\nsending\n"

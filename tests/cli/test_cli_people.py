@@ -187,6 +187,11 @@ def test_the_profile_is_shown(ramson):
     assert shown == {"id": ALICE.id.hex, "name": "Alice", "picture": None, "avatar": None}
 
 
+def test_a_limit_may_be_larger_than_any_number_of_messages(ramson):
+    assert len(fields(ramson("history", BOB.id.hex, "--limit", 10**30, "--json"))) == 1
+    assert len(fields(ramson("search", "owl", "--limit", 10**30, "--json"))) == 2
+
+
 def test_a_picture_cannot_be_set_and_taken_away_at_once(ramson, tmp_path):
     (tmp_path / "me.gif").write_bytes(GIF)
     code, out, err = ramson("profile", "set", "--no-avatar", "--avatar", tmp_path / "me.gif")

@@ -22,6 +22,7 @@ _COLUMNS: Final = (
     "m.id, m.author, c.peer, m.kind, m.body, m.sent_ms, m.hash, m.state, m.content, m.read, m.mode, m.timer_s,"
     " m.expires_ms, c.last_read_ms"
 )
+_ALL: Final = 2**63 - 1  # more than there are
 _FROM: Final = "messages m JOIN conversations c ON c.id = m.conversation"
 
 
@@ -302,7 +303,7 @@ class Conversations:
     def history(self, peer: AccountId, limit: int, before_ms: int | None = None) -> list[Message]:
         """Return the newest `limit` messages of a conversation, those before a moment if one is given, oldest first."""
         where = "c.peer = ? AND m.held = 0 AND (? IS NULL OR m.sent_ms < ?) ORDER BY m.sent_ms DESC, m.id DESC LIMIT ?"
-        return self.select(where, (peer.raw, before_ms, before_ms, limit))[::-1]
+        return self.select(where, (peer.raw, before_ms, before_ms, min(limit, _ALL)))[::-1]
 
     def message(self, number: int) -> Message | None:
         """Return a message by its id."""
@@ -338,7 +339,7 @@ class Conversations:
             " ORDER BY f.sent_ms DESC LIMIT ?) ORDER BY m.sent_ms DESC"
         )
         raw = None if peer is None else peer.raw
-        return self.select(where, (query, raw, raw, limit))
+        return self.select(where, (query, raw, raw, min(limit, _ALL)))
 
     def peers(self) -> list[AccountId]:
         """Return everyone with whom there is a conversation, the latest first."""

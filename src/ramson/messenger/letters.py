@@ -108,7 +108,10 @@ def check_text(text: str) -> None:
             remedy="Shorten it, or send it in parts.",
         )
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise BadText("the message holds half of a surrogate pair, which is no character")
+        raise BadText(
+            "the message holds what is no character, such as bytes that are not UTF-8",
+            remedy="Correct it, or send it as a file.",
+        )
 
 
 def check_previews(text: str, previews: Sequence[LinkPreview]) -> None:
