@@ -16,6 +16,7 @@ from ramson.protocol.config import MAX_MESSAGES, Config, ConfigKeys, ConfigKind,
 from ramson.protocol.config import message as messages
 from ramson.protocol.config.diff import Mark, SetChange
 from ramson.protocol.config.packing import pack, unpack
+from ramson.protocol.envelope import unwrap_config
 
 KIND = ConfigKind.CONTACTS
 OWNER = Ed25519KeyPair.from_seed(b"o" * 32)
@@ -181,6 +182,20 @@ def test_deletions_are_done_too_when_what_is_pushed_was_in_the_swarm_before():
     here.confirm_pushed(2, ["h2"])
     assert here.push().obsolete == reloaded(here).push().obsolete == ()
     assert here.current_hashes == ("h2",)
+
+
+def test_what_the_swarm_has_lost_is_known_by_the_hash_it_is_stored_again_under():
+    there = new()
+    there.edit((), {b"n": 1})
+    wrapped = there.push().messages[0]
+    here = new()
+    here.merge([("other form", unwrap_config(wrapped, OWNER, KIND.namespace))], now_ms=NOW)
+    assert (here.current_hashes, here.push().messages) == (("other form",), (wrapped,))
+    here.confirm_pushed(1, ["h"])  # nothing was lost
+    assert here.current_hashes == ("other form",)
+    here.push(deleting=False)
+    here.confirm_pushed(1, ["h"])
+    assert here.current_hashes == reloaded(here).current_hashes == ("h",)
 
 
 def test_what_is_confirmed_after_another_edit_is_obsolete_already():

@@ -85,6 +85,7 @@ class Config:
         self._current: tuple[str, ...] = ()
         self._obsolete: set[str] = set()
         self._handed_out: frozenset[str] = frozenset()  # obsolete hashes that the push in flight deletes
+        self._stores_again = False  # whether the push in flight is of what the swarm has lost
         self._parts = Parts()
         self._extra: bt.Value = {}
         self._own = OwnEdits()
@@ -136,7 +137,8 @@ class Config:
     def push(self, *, deleting: bool = True) -> Push:
         """Return what to store and what to delete after that; a second call returns the same until something changes.
 
-        Without `deleting`, which is for what the swarm has lost, it names nothing to delete.
+        Without `deleting`, which is for what the swarm has lost, it names nothing to delete; what is then confirmed
+        takes the place of the current hashes.
 
         Raises ConfigTooLarge (and stays as it was) when the config does not fit what can be stored.
         """
@@ -148,6 +150,7 @@ class Config:
             self._message, self._draft, self._waiting = message, None, True
             self.needs_dump = True
         self._handed_out = frozenset(self._obsolete) if deleting else frozenset()
+        self._stores_again = not deleting
         return Push(message.seqno, stored, tuple(sorted(self._handed_out)))
 
     def confirm_pushed(self, seqno: int, hashes: Iterable[str]) -> None:
@@ -162,6 +165,9 @@ class Config:
             self._obsolete -= self._handed_out.union(names)
         elif self.state is State.CLEAN and seqno == self.seqno:  # it was in the swarm before; the deletions are done
             self._obsolete -= self._handed_out
+            if self._stores_again:  # other programs wrap and compress otherwise, so the hashes may be others
+                self._obsolete = self._obsolete.union(self._current).difference(names)
+                self._current = names
         elif seqno < self.seqno:
             self._obsolete |= set(names).difference(self._current)
         else:
