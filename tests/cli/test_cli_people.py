@@ -1,14 +1,16 @@
 """`ramson contacts`, `requests`, `search`, `profile`, `export` and `import` on an account file, without a network."""
 
+import errno
 import io
 import json
+import os
 import random
 import sys
 from dataclasses import replace
 
 import pytest
 
-from ramson.cli import main
+from ramson.cli import keeping, main
 from ramson.crypto.account import AccountKeys
 from ramson.messenger import KeyCost, account
 from ramson.messenger.archive import seal
@@ -223,6 +225,19 @@ def test_copies_for_reading(ramson, tmp_path):
     assert "the owl flies at noon" in page.read_text()
     assert fields(ramson("export", data, "--format", "json", "--json"))["format"] == "json"
     assert json.loads(data.read_text())["account"] == ALICE.id.hex
+
+
+def test_an_export_that_does_not_fit_leaves_nothing(ramson, tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, _data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keeping.os, "fdopen", lambda descriptor, _mode: os.close(descriptor) or Full())
+    target = tmp_path / "copy.json"
+    code, out, err = ramson("export", target, "--format", "json")
+    assert (code, out) == (1, "")
+    assert err == f"{target} cannot be written: No space left on device. Name another place.\n"
+    assert not target.exists()
 
 
 def test_nothing_is_overwritten(ramson, file):

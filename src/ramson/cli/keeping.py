@@ -117,10 +117,14 @@ async def _imported(path: Path, passphrase: str, data: bytes, secret: str, *, ne
 
 
 def _write(target: Path, data: bytes) -> None:
-    """Write a file that only its owner can read."""
+    """Write a file that only its owner can read, all of it or none."""
     try:
         descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise LocalError(f"{target} cannot be written: {error.strerror}", remedy="Name another place.") from None
