@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ramson.cli import keeping, main
+from ramson.cli import chat, keeping, main
 from ramson.crypto.account import AccountKeys
 from ramson.messenger import KeyCost, account
 from ramson.messenger.archive import seal
@@ -58,9 +58,9 @@ def file(tmp_path, monkeypatch):
 
 @pytest.fixture
 def ramson(monkeypatch, capsys):
-    def type_command(*arguments):
+    def type_command(*arguments, stdin=""):
         monkeypatch.setattr(sys, "argv", ["ramson", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         try:
             main()
             code = 0
@@ -225,6 +225,16 @@ def test_copies_for_reading(ramson, tmp_path):
     assert "the owl flies at noon" in page.read_text()
     assert fields(ramson("export", data, "--format", "json", "--json"))["format"] == "json"
     assert json.loads(data.read_text())["account"] == ALICE.id.hex
+
+
+def test_a_chat_that_ends_without_a_network_says_that_something_is_left(ramson, monkeypatch):
+    monkeypatch.setattr(chat, "SOON_SECONDS", 0.05)
+    monkeypatch.setattr(chat, "DRAIN_SECONDS", 0.05)
+    code, out, err = ramson("chat", BOB.id.hex, "--history", 0, stdin="hello\n/quit\n")
+    assert (code, out) == (0, "")
+    assert err == "(what is not sent stays in the outbox and goes out the next time)\n"
+    assert [message["state"] for message in fields(ramson("history", BOB.id.hex, "--json"))][-1] == "sending"
+    assert ramson("chat", BOB.id.hex, "--history", 0, stdin="/quit\n")[2] == err
 
 
 def test_an_export_that_does_not_fit_leaves_nothing(ramson, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +80,7 @@ HELP = """a line is a message; orders:
 /disappear N what you write from now on disappears after N seconds; 0: no longer
 //text       send a text that begins with one slash
 /quit        end; so does Ctrl-D"""
+SOON_SECONDS = 1.0  # before it is told that the end waits
 DRAIN_SECONDS = 60.0  # how long the end waits for what is still being sent
 TELL_SECONDS = 5.0  # how long it then waits until the other devices are told what was changed
 TYPING_SECONDS = 10.0  # how often it is repeated that somebody types
@@ -142,14 +143,7 @@ async def _chat(
             typing = loop.create_task(talk.tell_typing(), name="typing")
             try:
                 await talk.read(lines)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(DRAIN_SECONDS):
-                        await me.drain()
-                if me.untold and me.path.light is not Light.RED:  # as of a timer that was set
-                    note("Telling your other devices…")
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(TELL_SECONDS):
-                            await me.synced()
+                await talk.finish()
             finally:
                 typing.cancel()
                 events.close()
@@ -200,6 +194,16 @@ class _Talk:
             await asyncio.sleep(TYPING_SECONDS)
             if told and not self._writing.is_set():
                 await self._me.typing(self._peer, started=False)
+
+    async def finish(self) -> None:
+        """Send what is left, and tell the other devices what was changed, each for a while."""
+        if not await _within(SOON_SECONDS, self._me.drain()):
+            note("Sending what is left. Ctrl-C leaves it for the next time.")
+            if not await _within(DRAIN_SECONDS, self._me.drain()):
+                self._say("what is not sent stays in the outbox and goes out the next time")
+        if self._me.untold and self._me.path.light is not Light.RED:  # as of a timer that was set
+            note("Telling your other devices…")
+            await _within(TELL_SECONDS, self._me.synced())
 
     def _sent(self, receipt: Receipt) -> None:
         self._last, self._read = receipt, False
@@ -332,6 +336,16 @@ class _Talk:
 
     def _say(self, text: str) -> None:
         sys.stderr.write(f"({printable(text)})\n")
+
+
+async def _within(seconds: float, work: Awaitable[None]) -> bool:
+    """Return whether something was done in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        return False
+    return True
 
 
 def _path(typed: str) -> Path:

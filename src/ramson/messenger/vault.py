@@ -75,6 +75,7 @@ __all__ = [
 ]
 
 _FIRST_LAYOUT: Final = b"\x01"
+_LOOK_AT_DISK: Final = "Look whether its disk is full or read-only."
 
 Fill = Callable[[apsw.Connection], None]
 
@@ -194,7 +195,7 @@ def open_file(path: Path, passphrase: str, *, entropy: Entropy) -> apsw.Connecti
     except apsw.NotADBError:
         raise AccountFileError("the account file is damaged", remedy="Restore a backup of it.") from None
     except apsw.Error as error:
-        raise AccountFileError(f"the account file cannot be opened: {error}") from error
+        raise AccountFileError(f"the account file cannot be opened: {error}", remedy=_LOOK_AT_DISK) from error
 
 
 def guard_of(path: Path) -> tuple[Guard, str]:
@@ -343,7 +344,7 @@ def _upgrade(path: Path, salt: bytes, passphrase: str, entropy: Entropy) -> tupl
     except apsw.NotADBError:
         raise _wrong() from None
     except apsw.Error as error:
-        raise AccountFileError(f"the account file cannot be opened: {error}") from error
+        raise AccountFileError(f"the account file cannot be opened: {error}", remedy=_LOOK_AT_DISK) from error
     slot = entropy.randbytes(1)[0] & 1
     empty = KeyFile.fresh(entropy, cost)
     contents = Contents.fresh(entropy)
