@@ -103,9 +103,10 @@ async def test_run_ends_when_cancelled(world, oxend, url):
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
-    asked = len(oxend.asked)
-    await asyncio.sleep(0.3)
-    assert len(oxend.asked) == asked  # nothing goes on
+    asked = -1
+    while asked != len(oxend.asked):  # what was on its way still comes; if anything went on, so would this
+        asked = len(oxend.asked)
+        await asyncio.sleep(0.3)
 
 
 async def test_with_curve(world, tmp_path):
@@ -192,13 +193,13 @@ async def test_many_blocks_at_once_make_few_fetches(world, oxend, url):
     async with registry(world, url, replace(NEVER, spacing=0.2)) as nodes:
         await until(lambda: oxend.renewals)
         await asyncio.sleep(0.5)
-        before = oxend.count(LIST)
-        for _ in range(30):  # in 0.6 s
+        before, began = oxend.count(LIST), world.clock.monotonic()
+        for _ in range(30):  # in 0.6 s, or more on a busy machine
             oxend.block()
             await asyncio.sleep(0.02)
         await until(lambda: nodes.current().height == 1030)
         await asyncio.sleep(0.5)
-        assert oxend.count(LIST) - before <= 8
+        assert oxend.count(LIST) - before <= (world.clock.monotonic() - began) / 0.2 + 2
 
 
 async def test_a_missed_block_is_noticed(world, oxend, url, caplog):
