@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SUITE = Path(__file__).parents[1] / "conformance"
 MORE = Path(__file__).parents[1] / "conformance_more"
 
+TOO_SLOW = "the node (or this client) is too slow to be limited"
+
 # Each of these asserts a fault, so here it has to fail.
 BETTER = {
     "test_delete_before_all_namespaces",
@@ -43,9 +45,18 @@ async def suite(directory: Path, *arguments: str, tests: Path = SUITE) -> str:
     return finished.stdout
 
 
+def skipped(said: str) -> set[str]:
+    """Return why tests were skipped, but for what no machine can help that is busy with something else.
+
+    A node can only be seen to limit requests by whoever makes 450 a second.
+    """
+    return set(re.findall(r"^SKIPPED \[\d+\] \S+ (.*)$", said, re.MULTILINE)) - {TOO_SLOW}
+
+
 async def test_all_but_the_quirks_pass_and_none_is_skipped(tmp_path):
     said = await suite(tmp_path, "-m", "not quirk")
-    assert re.search(r"^\d{3} passed, \d+ deselected in ", said, re.MULTILINE), said[-8000:]
+    assert re.search(r"^\d{3} passed,( \d skipped,)? \d+ deselected in ", said, re.MULTILINE), said[-8000:]
+    assert not skipped(said)
 
 
 async def test_quirks_done_better(tmp_path):
@@ -56,4 +67,5 @@ async def test_quirks_done_better(tmp_path):
 
 async def test_more_pass_and_none_is_skipped(tmp_path):
     said = await suite(tmp_path, tests=MORE)
-    assert re.search(r"^\d{4} passed in ", said, re.MULTILINE), said[-8000:]
+    assert re.search(r"^\d{4} passed(, \d skipped)? in ", said, re.MULTILINE), said[-8000:]
+    assert not skipped(said)

@@ -69,6 +69,7 @@ class Countries:
         self.groups = Groups((SEED,), node_addresses)
         self._stack = contextlib.ExitStack()
         self._liar: Program | None = None
+        self._running: set[int] = set()  # process ids
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -135,6 +136,18 @@ class Countries:
         ]
         return sorted(_seen(element["elem"]) for elements in found for element in elements)
 
+    def starved(self) -> float:
+        """Return for how many seconds what runs now has waited for a processor since it began, all together.
+
+        It is what a machine that is busy with something else adds to a time; timeouts and pauses are not in it.
+        """
+        waited = 0
+        for process in self._running:
+            for task in Path(f"/proc/{process}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):  # it has just ended
+                    waited += int(task.read_text().split()[1])
+        return waited / 1e9
+
     def run(self, namespace: str, *command: str) -> str:
         """Run a program in a namespace to its end and return what it printed."""
         return _run(*self.inside(namespace, *command))
@@ -153,6 +166,8 @@ class Countries:
                 stderr=errors,
             )
             stack.callback(_end, process)
+            self._running.add(process.pid)
+            stack.callback(self._running.remove, process.pid)
             assert process.stdout is not None
             for line in process.stdout:
                 if says in line:

@@ -88,6 +88,15 @@ def correspond(traveller: Program, line: str) -> dict:
     return json.loads(traveller.hear())
 
 
+def correspond_within(stage: Stage, traveller: Program, line: str, limit: float) -> dict:
+    """Have a line kept in so many seconds, not counting those in which the machine did not let the programs run."""
+    since = stage.countries.starved()
+    said = correspond(traveller, line)
+    starved = stage.countries.starved() - since
+    assert said["kept"] - starved < limit * SCALE, f"{starved:.1f} s without a processor"
+    return said
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     place = tmp_path_factory.mktemp("netns")
@@ -188,10 +197,12 @@ def test_messages_get_through(stage: Stage, tmp_path: Path, censor: Censor) -> N
     anybody = {RESOLVER, SITE, SEED, NOWHERE, *stage.countries.groups.nodes}
     for start, limit in (("first", FIRST_START), ("second", AFTERWARDS)):
         with stage.traveller(tmp_path / "account", f'bridges = ["{stage.link}"]') as traveller:
-            said = [correspond(traveller, f"{start} {i}, {censor.name}") for i in range(2)]
+            said = [
+                correspond_within(stage, traveller, f"{start} 0, {censor.name}", limit),
+                correspond(traveller, f"{start} 1, {censor.name}"),
+            ]
         strayed = forbidden(stage.countries.seen(), anybody)
         ROWS.append(Row(censor.name, start, said[0]["kept"], said[0]["answered"], way_of(said[-1]), strayed))
-        assert said[0]["kept"] < limit * SCALE
         assert strayed == 0
     blocks = censor not in {NOT_CENSORED, NO_UDP}  # there is no UDP to drop but questions for names
     assert bool(stage.countries.blocked()) == blocks, "a censor that never met a packet proves nothing"
@@ -203,11 +214,10 @@ def test_a_censor_that_switches_on_in_the_middle(stage: Stage, tmp_path: Path) -
         before = correspond(traveller, "before it switches on")
         assert way_of(before) == "straight"
         stage.countries.censor(EVERYTHING)
-        after = correspond(traveller, "after it switched on")
+        after = correspond_within(stage, traveller, "after it switched on", AFTERWARDS)
         ROWS.append(Row("switched on in the middle", "running", after["kept"], after["answered"], way_of(after), 0))
         assert way_of(after) == "bridge"
-        assert after["kept"] < AFTERWARDS * SCALE
-        assert correspond(traveller, "and on")["kept"] < AFTERWARDS * SCALE
+        correspond_within(stage, traveller, "and on", AFTERWARDS)
     assert stage.countries.blocked()
 
 
