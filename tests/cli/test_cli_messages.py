@@ -22,7 +22,7 @@ from ramson.protocol import network_file
 from ramson.protocol.network_file import NetworkFile, Seed
 from ramson.world import real
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]  # dozens of commands each, on whatever machine
 
 PASSPHRASE = "correct horse"
 
