@@ -153,6 +153,15 @@ def test_strangers_only_make_requests(store, bob):
     assert (contact.approved, contact.approved_me, len(contact.name), contact.picture) == (False, True, 100, None)
 
 
+def test_what_was_read_is_noted_though_the_approval_by_another_device_is_not_here_yet(store, alice, bob):
+    store.set_setting(READ_RECEIPTS, on=True)
+    befriend(store, bob, approved=False)
+    answer, receipt = letter(alice, TextMessage("mine", NOW + 1), to=bob), letter(bob, ReadReceipt((NOW + 1,), NOW + 2))
+    for letters in ([answer], [receipt]):
+        take(store, *letters)
+    assert [message.read for message in store.conversations.history(bob.id, 9)] == [True]
+
+
 def test_requests_are_bounded(store):
     with store.configs.changing():
         for number in range(MAX_REQUESTS):

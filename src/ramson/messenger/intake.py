@@ -215,7 +215,7 @@ class Intake:
             case Typing() if trusted and incoming:
                 fresh = abs(now_ms - letter.sent_ms) < TYPING_LIFETIME_MS
                 return [events.TypingChanged(letter.sender, message.started)] if fresh else []
-            case ReadReceipt() if trusted and incoming:
+            case ReadReceipt() if incoming and contact is not None:  # approved perhaps by another device, not here yet
                 return self._receipt(letter, message, now_ms)
             case _:
                 return []
