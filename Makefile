@@ -34,7 +34,7 @@ test: $(READY) system-packages  ## every test, as the CI runs it
 	$(BIN)/python tests/vectors/run.py tests/vectors/*.json*
 
 soak: $(READY)  ## the proofs of docs/proofs.md with more seeds, more kills and more time: about half an hour
-	RAMSON_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rP tests/sim/test_storm.py tests/sim/test_blockade.py tests/e2e/test_features_simulated.py tests/e2e/test_swarm_under_fire.py tests/e2e/test_durability.py tests/servers/test_upload_machine.py tests/sim/test_simulated_files.py tests/messenger/test_client_files.py
+	RAMSON_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rP tests/sim/test_storm.py tests/sim/test_blockade.py tests/e2e/test_features_simulated.py tests/e2e/test_swarm_under_fire.py tests/e2e/test_durability.py tests/servers/test_upload_machine.py tests/sim/test_simulated_files.py tests/messenger/test_client_files.py tests/messenger/test_convergence.py
 
 bench: $(READY)  ## tables of CPU time per operation; nothing asserts a time
 	$(BIN)/python bench/run.py
