@@ -198,6 +198,20 @@ def test_what_the_swarm_has_lost_is_known_by_the_hash_it_is_stored_again_under()
     assert here.current_hashes == reloaded(here).current_hashes == ("h",)
 
 
+def test_a_copy_under_another_hash_is_superfluous_unless_it_is_the_only_one_known():
+    config = new()
+    config.edit((), {b"n": 1})
+    wrapped = config.push().messages[0]
+    bare = unwrap_config(wrapped, OWNER, KIND.namespace)
+    config.merge([("h", wrapped)], now_ms=NOW)  # fetched before the push was confirmed
+    assert config.push().obsolete == ()
+    config.confirm_pushed(1, ["h"])
+    config.merge([("h", wrapped), ("other form", bare)], now_ms=NOW)
+    assert (config.state, config.current_hashes) == (State.CLEAN, ("h",))
+    config.edit((), {b"n": 2})
+    assert config.push().obsolete == ("h", "other form")
+
+
 def test_what_is_confirmed_after_another_edit_is_obsolete_already():
     config = new()
     config.edit((), {b"n": 1})

@@ -321,8 +321,9 @@ class Config:
         else:
             winner = pool[outcome.position]
             if winner == (own or self._message):
+                # Copies of it under other hashes, as of programs that wrap otherwise, are superfluous if ours is there.
                 same = {name for found in received if found.message == winner for name in found.names}
-                superseded -= same.union(self._current)
+                superseded -= set(self._current) or same
             else:
                 included = own is not None and own.id in winner.lagged
                 self._own = self._own_edits(ours).after_merge(ours, pool, winner.seqno, winner.history(), winner.data)
