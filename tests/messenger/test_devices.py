@@ -700,6 +700,24 @@ def test_a_removed_contact_does_not_come_back_with_an_old_message(world):
     assert world.play(main) == [(None, []), (None, [])]
 
 
+def test_a_first_message_that_waited_for_a_network_is_a_request(world, tmp_path):
+    eve = Device(tmp_path / "eve", AccountKeys.generate(random.Random("eve")), world.swarm, name="Eve", seed=6)
+    world.all += (eve,)
+
+    async def main():
+        eve.net.online = False
+        eve.send(world.phone, "written on the train")
+        await asyncio.sleep(600)
+        world.phone.act.block(AccountKeys.generate(random.Random("mallory")).id)  # the contacts are newer now
+        await asyncio.sleep(SOON)
+        eve.net.online = True
+        await asyncio.sleep(120)
+        return [(device.contact(eve), device.bodies(eve)) for device in (world.phone, world.laptop)]
+
+    for contact, bodies in world.play(main):
+        assert (contact.name, contact.approved, bodies) == ("Eve", False, ["written on the train"])
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_contact_removed_while_others_merge_does_not_come_back(world, alice, bob, tmp_path, restart):
     tablet = Device(tmp_path / "tablet", alice, world.swarm, restored=True, seed=4)

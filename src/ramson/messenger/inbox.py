@@ -36,7 +36,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from ramson.crypto.account import AccountId, AccountKeys
@@ -331,7 +331,8 @@ class Inbox:
 
     def _open(self, item: RetrievedMessage, name: str) -> Letter | None:
         try:
-            return self._read(item.data, name, item.expiry)
+            letter = self._read(item.data, name, item.expiry)
+            return letter and replace(letter, stored_ms=item.timestamp)
         except Exception as error:  # noqa: BLE001 - an envelope that we stumble over must not stop all that follow it
             _log.error("a message could not be read: %s", type(error).__name__)  # no traceback: it may show the text
             return None

@@ -298,7 +298,9 @@ class Intake:
             return [], False
         incoming = letter.sender != self._own
         known = self._configs.contact(letter.conversation)
-        stale = is_stale(letter.sent_ms, self._configs.time_ms(ConfigKind.CONTACTS))
+        # What was written without a network and came late is no message of somebody whom we removed in between.
+        came_ms = max(letter.sent_ms, letter.stored_ms) if incoming else letter.sent_ms
+        stale = is_stale(came_ms, self._configs.time_ms(ConfigKind.CONTACTS))
         if known is None and stale:
             return [], True
         if known is None:

@@ -82,7 +82,7 @@ class Letter:
     """What came from the swarm: signed by `sender`, in the conversation it belongs to.
 
     For what is not of one conversation (our own unsend requests), `conversation` is ourselves.  `expiry_ms` is when
-    the swarm will forget it; 0 if it did not say.
+    the swarm will forget it, `stored_ms` when it got there; 0 if it did not say.
     """
 
     sender: AccountId
@@ -91,6 +91,7 @@ class Letter:
     content: bytes = field(repr=False)
     hash: str
     expiry_ms: int = 0
+    stored_ms: int = 0
 
     @property
     def sent_ms(self) -> int:
