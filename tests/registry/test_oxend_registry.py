@@ -315,7 +315,7 @@ async def test_a_daemon_without_subscriptions_still_gets_pings_and_blocks_are_fo
 async def test_a_restart(world, oxend, url, caplog):
     caplog.set_level(logging.INFO)
     async with registry(world, url, NEVER) as nodes:
-        await until(lambda: oxend.renewals)
+        await until(lambda: oxend.renewals and oxend.count(PING))
         await oxend.stop()
         await until(lambda: not nodes.health.connected)
         assert "the node list of block 1000 stays in use" in caplog.text
