@@ -108,12 +108,7 @@ def accept(
     json: JsonOption = False,
 ) -> None:
     """Accept a request: the person is told, and is a contact from now on."""
-
-    async def change(me: Client, who: AccountId) -> None:
-        _check_known(me, who)
-        await me.accept(who)
-
-    _decide(account, passphrase_file, network, read_person(person), change, json=json)
+    _decide(account, passphrase_file, network, read_person(person), _if_known(Client.accept), json=json)
 
 
 @requests_app.command()
@@ -126,12 +121,7 @@ def decline(
     json: JsonOption = False,
 ) -> None:
     """Delete a request, or a contact, with all messages, on all your devices; the person is not told."""
-
-    async def change(me: Client, who: AccountId) -> None:
-        _check_known(me, who)
-        await me.decline(who)
-
-    _decide(account, passphrase_file, network, read_person(person), change, json=json)
+    _decide(account, passphrase_file, network, read_person(person), _if_known(Client.decline), json=json)
 
 
 @requests_app.command()
@@ -342,12 +332,18 @@ async def _changed(
             return then(me, changed)
 
 
-def _check_known(me: Client, who: AccountId) -> None:
+def _if_known(change: Callable[[Client, AccountId], Awaitable[None]]) -> Callable[[Client, AccountId], Awaitable[None]]:
     """Refuse an id that was not copied right: a stranger would be told, or nothing done.  Raises LocalError."""
-    if me.contact(who) is None:
-        raise LocalError(
-            "this person has made no request and is no contact", remedy="`ramson requests list --fetch` shows requests."
-        )
+
+    async def checked(me: Client, who: AccountId) -> None:
+        if me.contact(who) is None:
+            raise LocalError(
+                "this person has made no request and is no contact",
+                remedy="`ramson requests list --fetch` shows requests.",
+            )
+        await change(me, who)
+
+    return checked
 
 
 async def know_first(me: Client, show: Callable[[str], None], then: str = "", seconds: float = FETCH_SECONDS) -> None:
