@@ -184,6 +184,7 @@ def test_networks_are_named_or_described_by_a_file(home):
 def test_a_stranger_s_text_does_nothing_to_the_terminal():
     assert printable("a\x1b[2Jb\x9bc\rd\x00") == "a�[2Jb�c�d�"
     assert printable("evil\u202etxt") == "evil�txt"
+    assert printable("\udc9b2J\ud800") == "�2J�"  # halves of pairs, the first of which stands for the byte 9b
     assert printable("two\nlines\t👩‍👧") == "two\n    lines\t👩‍👧"
 
 

@@ -17,4 +17,7 @@ def harmless(text: str) -> str:
 
 
 def _is_control(letter: str) -> bool:
-    return letter in _DIRECTION or (letter not in "\n\t" and (ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0))
+    code = ord(letter)
+    # Half a surrogate pair is no character, and would be written as the bare byte that it stands for.
+    bare = code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
+    return letter in _DIRECTION or (letter not in "\n\t" and bare)
